@@ -55,25 +55,30 @@ struct frame {
 };
 
 /*
- * Holds at most one frame's bytes; storage is the caller's (FRAME_SIZE_MAX + a little).
- * Zero-initialise with frame_decoder_init().
+ * Holds the bytes from the first undecided one on, at most a frame's worth. Storage is the
+ * caller's; frame_decoder_init() makes it ready, also to start afresh after a link reset.
  */
 struct frame_decoder {
-	size_t used;      /* bytes in buf */
-	size_t consumed;  /* bytes of the frame handed out last, dropped at the next call */
-	uint64_t skipped; /* bytes thrown away while looking for a header, since init */
+	size_t start, end; /* [start, end) of buf: not decided yet, or the frame handed out last */
+	size_t handed;     /* bytes of the frame handed out last, dropped at the next call */
+	uint64_t skipped;  /* bytes thrown away while looking for a header, since init */
 	uint8_t buf[FRAME_SIZE_MAX];
 };
 
 void frame_decoder_init(struct frame_decoder *d);
 
-/* Is a frame begun but not complete? A link that stays so is dropped by its owner. */
+/*
+ * After frame_decode() returned 0: is a frame begun but not complete? A link that stays so is
+ * dropped by its owner. FRAME_SIZE_MAX bytes of anything bring the decoder out of it too.
+ */
 int frame_decoder_partial(const struct frame_decoder *d);
 
 /*
- * Takes bytes from @data (borrowed) and looks for a frame.
+ * Takes bytes from @data (borrowed) and looks for a frame. A whole frame of an unknown type
+ * is passed over: a later version may have sent it.
  *
- * @taken: how many of @len were consumed; call again with the rest, also after a frame.
+ * @taken: how many of @len were consumed. After a frame call again with the rest, even if
+ * nothing is left of it: more frames may be held after a resynchronisation.
  * Result: 1 and *@ret_frame filled, or 0: more bytes are needed (then *@taken == @len).
  */
 int frame_decode(struct frame_decoder *d, const void *data, size_t len, size_t *taken,
