@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Physical frames: who may map what. The gate only knows whether a frame is in use; which
+ * free frame to use is decided here.
+ * Context: any task or interrupt handler; masks upcalls shortly; never blocks.
+ */
+#ifndef THESEUS_FRAMES_H
+#define THESEUS_FRAMES_H
+
+#include <theseus/types.h>
+
+struct frames_stats {
+	uint64_t total; /* frames that cells may use */
+	uint64_t used;
+	uint64_t peak;
+};
+
+/*
+ * Takes @count consecutive frames whose start is a multiple of @align frames (a power of
+ * two). Contents are undefined. Result: 0, -ENOMEM, -EINVAL.
+ */
+int frames_alloc(uint64_t count, uint64_t align, struct frame_run *ret_run) MUST_USE;
+
+/* Gives a run (or a part of one) back; it must be unmapped. Consumed: *run becomes none. */
+void frames_free(struct frame_run *run);
+
+/* Adds RAM that became free, e.g. the seed's. */
+int frames_add(struct frame_run run) MUST_USE;
+
+void frames_stats(struct frames_stats *ret_stats);
+
+#endif

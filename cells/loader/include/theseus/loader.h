@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Loader: the namespace of cells. Parses, links, lists, patches and unloads them.
+ *
+ * Two callers: everybody, for look-ups and listings; and the swap cell, for the steps of a
+ * transaction (loader_stage … loader_finalise), which document their undo.
+ * Context: tasks. Look-ups take the loader's lock shortly; stage may take long.
+ */
+#ifndef THESEUS_LOADER_H
+#define THESEUS_LOADER_H
+
+#include <theseus/cell.h>
+
+struct seed_handoff;
+
+/* Called by the seed, once. Loads the rest of the boot bundle and starts it; never returns. */
+void loader_start(const struct cell_boot *boot) __attribute__((noreturn));
+
+/* ---- look-ups ---- */
+
+struct loader_cell {
+	struct cell_ref ref;
+	char name[CELL_NAME_MAX];
+	char version[16];
+	char summary[100];
+	uint8_t hash[32];        /* SHA-256 of the object */
+	uint8_t build_id[20];
+	uint64_t generation;     /* in which it was loaded */
+	uint64_t state_schema;   /* 0 = no state */
+	uint64_t text, text_bytes;
+	uint64_t rodata, rodata_bytes;
+	uint64_t state, state_bytes;
+	uint32_t refs;           /* cells that depend on it */
+	uint8_t safety, quiescence, restart;
+};
+
+/* Copies the record of the cell named @name. Result: 0, -ENOENT. */
+int loader_cell_find(const char *name, struct loader_cell *ret_cell) MUST_USE;
+/* The @index-th cell in link order, 0..; -ENOENT past the end. */
+int loader_cell_at(uint32_t index, struct loader_cell *ret_cell) MUST_USE;
+/* The generation that is running; 0 = as booted. */
+uint64_t loader_generation(void);
+
+struct loader_symbol {
+	char name[CELL_SYMBOL_MAX];
+	char cell[CELL_NAME_MAX]; /* who exports it */
+	uint64_t abi;
+	uint64_t addr;
+	const char *signature;    /* C text; borrowed until the next blocking call */
+};
+/* @index-th export (@imports false) or import of the cell @name; -ENOENT past the end. */
+int loader_symbol_at(const char *name, bool imports, uint32_t index,
+		     struct loader_symbol *ret_symbol) MUST_USE;
+
+struct loader_dep {
+	char cell[CELL_NAME_MAX]; /* the other side */
+	char via[CELL_NAME_MAX];  /* "link" or the interface's name */
+	uint32_t sites;           /* relocations, or slots */
+	uint32_t n_symbols;
+	char symbols[8][CELL_SYMBOL_MAX]; /* the first eight */
+};
+/* @index-th dependency of @name (@reverse: dependent on it); -ENOENT past the end. */
+int loader_dep_at(const char *name, bool reverse, uint32_t index, struct loader_dep *ret_dep) MUST_USE;
+
+struct loader_location {
+	char cell[CELL_NAME_MAX];
+	char function[CELL_SYMBOL_MAX]; /* "" where the object names none */
+	uint64_t offset;                /* from the function, or from the text's start */
+};
+/* What lies at @addr. Result: 0, -ENOENT. Any context: takes no lock, allocates nothing. */
+int loader_locate(uint64_t addr, struct loader_location *ret_location) MUST_USE;
+
+/*
+ * Providers of an interface: the @index-th, in link order. The calling cell should declare
+ * CELL_CONSUMES(interface). Result: 0, -ENOENT past the end.
+ */
+int iface_at(const char *interface, uint32_t index, char ret_name[CELL_NAME_MAX],
+	     struct iface *ret_handle) MUST_USE;
+/* The provider called @name. Result: 0, -ENOENT. */
+int iface_find(const char *interface, const char *name, struct iface *ret_handle) MUST_USE;
+
+/* ---- the steps of a swap, for the swap cell alone; see cells/swap ---- */
+
+#define LOADER_REASONS_MAX 16u
+#define LOADER_REASON_BYTES 192u
+
+/* Why a bundle was refused: every reason that was found, cut to what fits. */
+struct loader_report {
+	char code[24]; /* stable word of the first reason: "abi-mismatch" */
+	uint32_t n_reasons;
+	char reasons[LOADER_REASONS_MAX][LOADER_REASON_BYTES];
+};
+
+struct loader_stage; /* a bundle that is linked beside the running system */
+
+struct loader_change {
+	char name[CELL_NAME_MAX];
+	char old_version[16], new_version[16]; /* "" = none */
+	uint8_t old_hash[32], new_hash[32];
+};
+
+/* Frees what loader_stage_create() made, or what a commit left of it. Accepts NULL. */
+void loader_stage_drop(struct loader_stage *stage);
+
+/*
+ * Steps 1 and 2: verifies hashes, parses, maps, relocates against the namespace with the
+ * bundle's own cells laid over it, and checks ABI hashes both ways, state schemas and
+ * grants. Nothing running changes. @bundle is borrowed for the call (hostile bytes).
+ * Result: 0; -EINVAL the bundle is malformed, -EPERM a check refused it: @ret_report says
+ * why; -ENOMEM. Undo: loader_stage_drop().
+ */
+int loader_stage_create(const void *bundle, size_t size, struct loader_stage **ret_stage,
+			struct loader_report *ret_report) MUST_USE;
+
+/* The @index-th change that committing @stage would make; -ENOENT past the end. */
+int loader_stage_change(const struct loader_stage *stage, uint32_t index,
+			struct loader_change *ret_change) MUST_USE;
+
+/*
+ * The checks of step 2 again, for a namespace that may have moved since the stage was made.
+ * Result: 0, -EPERM with a report.
+ */
+int loader_stage_check(struct loader_stage *stage, struct loader_report *ret_report) MUST_USE;
+
+/*
+ * Step 4, commit: other CPUs are parked and this task is not preempted. Patches dependents
+ * and slots, switches the namespace. Allocates nothing, takes no lock, does not call what
+ * it replaces. Result: 0, or -errno with everything as it was before the call.
+ */
+int loader_stage_commit(struct loader_stage *stage) MUST_USE;
+
+/* Text and rodata that commit made obsolete: the @index-th range; -ENOENT past the end. */
+int loader_stage_old_range(const struct loader_stage *stage, uint32_t index, uint64_t *ret_start,
+			   uint64_t *ret_end, char ret_cell[CELL_NAME_MAX]) MUST_USE;
+
+/*
+ * Step 6, finalise: unmaps the old cells. @quarantine: a pointer into them persists, so
+ * their addresses are withdrawn for good. Consumes @stage. Result: bytes freed.
+ */
+uint64_t loader_stage_finalise(struct loader_stage *stage, bool quarantine);
+
+/* init of cells that are new with this stage; after commit, in a task. Result: 0 or the first -errno. */
+int loader_stage_init(struct loader_stage *stage) MUST_USE;
+
+#endif

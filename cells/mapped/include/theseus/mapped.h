@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mapped regions: owned handles that join virtual pages with physical frames.
+ *
+ * A region has bounds, a protection and a kind; memory is reached through views that are
+ * checked against them. Dropping a region unmaps it (on return no CPU can reach it) and
+ * gives pages and frames back. No address is handed out without a region that covers it.
+ * Context: tasks, and interrupt handlers for views only; create and drop may take long
+ * (TLB shootdown) but do not block on other tasks.
+ */
+#ifndef THESEUS_MAPPED_H
+#define THESEUS_MAPPED_H
+
+#include <theseus/types.h>
+
+enum mapped_kind {
+	MAPPED_DATA = 1, /* zeroed, read-write */
+	MAPPED_STACK,    /* the same, between two guard pages that stay unmapped */
+	MAPPED_CELL,     /* in the cell window, zeroed, read-write until the loader seals parts of it */
+	MAPPED_DMA,      /* zeroed, physically contiguous; its physical address may be asked for */
+	MAPPED_DEVICE,   /* device memory, uncached */
+	_MAPPED_KIND_MAX,
+	_MAPPED_KIND_INVALID = -22,
+};
+
+/* Owned handle of a region. {0} is none. */
+struct mapped {
+	uint32_t slot;
+	uint32_t generation;
+};
+
+struct mapped_info {
+	enum mapped_kind kind;
+	vaddr_t start;
+	size_t bytes; /* without guard pages */
+};
+
+struct mapped_stats {
+	uint64_t regions;
+	uint64_t pages; /* mapped for all regions, guard pages not counted */
+	uint64_t quarantined_pages; /* address space withdrawn by mapped_quarantine() */
+};
+
+/* @bytes is rounded up to pages, 1..1 GiB. Result: 0, -ENOMEM, -EINVAL. */
+int mapped_create(enum mapped_kind kind, size_t bytes, struct mapped *ret_region) MUST_USE;
+
+/* @pa page-aligned, not RAM. Result: 0, -EINVAL, -EPERM (the gate refuses the frames), -ENOMEM. */
+int mapped_create_device(paddr_t pa, size_t bytes, struct mapped *ret_region) MUST_USE;
+
+/* Consumes: *region becomes none; accepts none. Usable with OWNED(). */
+void mapped_drop(struct mapped *region);
+
+/*
+ * As mapped_drop, but the addresses are never used again: for old code that a stale
+ * pointer may still name. The frames are free afterwards.
+ */
+void mapped_quarantine(struct mapped *region);
+
+/* Makes a data region read-only or read-write again. Result: 0, -EINVAL (kind), -ESTALE. */
+int mapped_protect(struct mapped region, bool writable) MUST_USE;
+
+/*
+ * Address of @len bytes at @offset, aligned to @align (a power of two): borrowed, valid
+ * until the region is dropped. Result: 0, -ERANGE, -EINVAL (alignment), -ESTALE.
+ */
+int mapped_view(struct mapped region, size_t offset, size_t len, size_t align,
+		void **ret_view) MUST_USE;
+
+/* Typed view: pointer to `count` objects of `type` at byte `offset`, or NULL. */
+#define MAPPED_VIEW(type, region, offset, count)                                            \
+	__extension__({                                                                     \
+		void *mapped_view_ = NULL;                                                  \
+		size_t mapped_len_;                                                         \
+		if (__builtin_mul_overflow(sizeof(type), (size_t)(count), &mapped_len_) ||  \
+		    mapped_view((region), (offset), mapped_len_, _Alignof(type),            \
+				&mapped_view_) < 0)                                         \
+			mapped_view_ = NULL;                                                \
+		(type *)mapped_view_;                                                       \
+	})
+
+/* Physical address of @offset of a DMA region. Result: 0, -EINVAL (kind), -ERANGE, -ESTALE. */
+int mapped_phys(struct mapped region, size_t offset, paddr_t *ret_pa) MUST_USE;
+
+int mapped_info(struct mapped region, struct mapped_info *ret_info) MUST_USE;
+void mapped_stats(struct mapped_stats *ret_stats);
+
+/*
+ * Turns pages that the seed mapped into a region, so that they can be dropped like any
+ * other. Boot only (the loader). Result: 0, -EINVAL (not mapped by the seed), -ENOMEM.
+ */
+int mapped_adopt(enum mapped_kind kind, vaddr_t start, size_t bytes, struct mapped *ret_region) MUST_USE;
+
+#endif
