@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tasks: preemptive threads with a stack and a TLS block of their own, on every CPU.
+ *
+ * States: initing, runnable (or running), blocked, exited, reaped. A task ends by returning
+ * from its entry, by task_exit(), by a kill taken at a blocking call or between two calls of
+ * its entry, or by a fault. A task that is not detached keeps its slot until it is joined.
+ */
+#ifndef THESEUS_TASK_H
+#define THESEUS_TASK_H
+
+#include <theseus/clock.h>
+#include <theseus/sched.h>
+#include <theseus/spinlock.h>
+
+/* Handle of a task; a value. {0, 0} is none; a stale one is refused with -ESTALE. */
+struct task_ref {
+	uint32_t slot;
+	uint32_t generation; /* never 0 */
+};
+
+/* The same as one number, as in object_owner.task and in listings. */
+static inline uint64_t task_id(struct task_ref task)
+{
+	return (uint64_t)task.generation << 32 | task.slot;
+}
+
+/* ---- life ---- */
+
+/*
+ * A task's entry. No endless loops: run() returns TASK_AGAIN to be called again with the
+ * same argument, each time through the slot, so that new code is picked up in between; any
+ * other value is its exit value and ends the task. The task ends as killed when it was told
+ * to, or when its provider has left.
+ */
+struct task_ops {
+	int64_t (*run)(uint64_t arg);
+};
+IFACE_DEFINE(task_ops);
+#define TASK_AGAIN INT64_MIN
+
+#define TASK_STACK_DEFAULT (16u << 10)
+#define TASK_STACK_MAX (64u << 10)
+#define TASK_ANY_CPU UINT64_MAX
+
+/* All zero: unnamed, default stack, any CPU, to be joined. */
+struct task_attr {
+	const char *name;   /* copied, cut to TASK_NAME_MAX; NULL = the provider's name */
+	size_t stack_bytes; /* at most TASK_STACK_MAX, rounded up to pages; 0 = default */
+	uint64_t affinity;  /* bit n: may run on CPU n; 0 = TASK_ANY_CPU. CPUs that are not there are ignored */
+	bool detached;      /* nobody joins it: reaped when it ends */
+	struct cell_ref owner; /* listed with it; {0} = the provider of the entry */
+};
+
+/*
+ * Starts a task at @entry with @arg. @attr may be NULL. Result: 0, -ENOMEM, -EAGAIN (all
+ * slots taken), -EINVAL (entry is stale, no such CPU, stack too large). Context: tasks.
+ */
+int task_spawn(const struct task_attr *attr, struct task_ops_h entry, uint64_t arg,
+	       struct task_ref *ret_task) MUST_USE;
+
+enum task_end {
+	TASK_COMPLETED = 1,
+	TASK_KILLED,
+	TASK_FAULTED,
+};
+
+struct task_exit {
+	enum task_end end;
+	int64_t value;  /* completed: what the entry returned, or task_exit() was given */
+	uint64_t fault; /* faulted: upcall_fault_get() */
+};
+
+/*
+ * Waits until @task ended and takes it away: stack and slot are free afterwards. Blocking
+ * export. Result: 0, -ESTALE (no such task, or joined by another), -EDEADLK (itself),
+ * -EINVAL (detached), -ETIMEDOUT, -ECANCELED (this task was killed).
+ */
+int task_join(struct task_ref task, uint64_t deadline_ns, struct task_exit *ret_exit) MUST_USE;
+
+/* Ends the calling task. */
+void task_exit(int64_t value) __attribute__((noreturn));
+
+/*
+ * Asks @task to end: taken at its next blocking call (which returns -ECANCELED) and when its
+ * entry returns. Result: 0, -ESTALE.
+ */
+int task_kill(struct task_ref task);
+
+/* ---- the running task ---- */
+
+struct task_ref task_self(void);
+/* True when it was asked to end: it should return soon. */
+bool task_killed(void);
+/* Lets others run; returns at once when nobody else can. */
+void task_yield(void);
+/* Blocking export. Result: 0, -ECANCELED. */
+int task_sleep_until(uint64_t deadline_ns) MUST_USE;
+
+/* ---- waiting ---- */
+
+/*
+ * An event that tasks wait for. It lies in the state of the cell that signals it; all zero
+ * is valid. Usage, free of lost wake-ups:
+ *
+ *	seen = task_event_count(&e);
+ *	if (!condition)
+ *		r = task_event_wait(&e, seen, deadline_ns);
+ */
+struct task_event {
+	struct spinlock lock;
+	uint32_t waiters; /* slot + 1 of the first; 0 = none */
+	uint64_t count;   /* signals so far */
+};
+
+static inline uint64_t task_event_count(const struct task_event *event)
+{
+	return __atomic_load_n(&event->count, __ATOMIC_ACQUIRE);
+}
+
+/* Wakes all who wait. Any context, interrupt handlers included. */
+void task_event_signal(struct task_event *event);
+
+/*
+ * Waits until @event was signalled more than @seen times. Result: 0; -ETIMEDOUT; -ECANCELED
+ * (killed); -ERESTART_CELL: code that stands on this task's stack was replaced: return it at
+ * once, unchanged and without touching the cell's state. Not itself behind a restart stub:
+ * the caller's blocking export is what starts over, or its TASK_AGAIN.
+ * Context: a task at mask depth 0. CLOCK_NEVER waits for ever.
+ */
+int task_event_wait(struct task_event *event, uint64_t seen, uint64_t deadline_ns) MUST_USE;
+
+/* ---- for the swap cell ---- */
+
+struct task_range {
+	uint64_t start, end; /* [start, end) */
+};
+
+struct task_hit {
+	struct task_ref task;
+	char name[TASK_NAME_MAX];
+	uint64_t at;   /* address of the word on the stack */
+	uint64_t word; /* what stands there */
+};
+
+/*
+ * Looks for a word that lies in one of @ranges, on all live stacks, saved registers
+ * included. Result: 1 with the first hit, 0 = none. Only between cpu_park_others() and
+ * cpu_release_others(). Frames of the caller are scanned like any other.
+ */
+int task_scan(const struct task_range *ranges, unsigned n, struct task_hit *ret_hit) MUST_USE;
+
+/*
+ * Breaks off with -ERESTART_CELL the wait of every blocked task that has a word in one of
+ * @ranges on its stack, so that it leaves that code. After a commit, parked or not; again
+ * whenever task_scan() still finds something. Result: how many.
+ */
+unsigned task_restart_waits(const struct task_range *ranges, unsigned n);
+
+/* ---- listing ---- */
+
+enum task_state {
+	TASK_INITING = 1,
+	TASK_RUNNABLE,
+	TASK_BLOCKED,
+	TASK_EXITED,
+	TASK_REAPED,
+};
+
+struct task_info {
+	struct task_ref task;
+	char name[TASK_NAME_MAX];
+	enum task_state state;
+	bool running;       /* on `cpu`, now */
+	uint32_t cpu;       /* last one */
+	uint64_t affinity;
+	struct cell_ref owner;
+	uint64_t cpu_time_ns;
+	uint64_t switches;
+	uint64_t stack_start, stack_bytes;
+	uint64_t stack_used; /* deepest known: blocked tasks only, else 0 */
+};
+
+const char *task_state_name(enum task_state state);
+/* The @index-th task in slot order; -ENOENT past the end. */
+int task_at(uint32_t index, struct task_info *ret_info) MUST_USE;
+/* Tasks that are not reaped; idle tasks are not counted and not listed. */
+unsigned task_count(void);
+
+/* ---- boot ---- */
+
+/*
+ * For the loader, once, after the last cell's init and before service_start_all():
+ * makes the calling context the task `boot` on the stack @stack_start..@stack_end (which
+ * stays the caller's), chooses the scheduler, starts the other CPUs and preemption. Returns
+ * in the task `boot`, unmasked. The loader then spawns what frees the seed's image (its stack included),
+ * calls service_start_all() and task_exit(0); the spawned task first joins *ret_boot: when
+ * task_join() returns, nothing runs on that stack any more. Result: 0, -ENOMEM, -ENOENT (no scheduler).
+ */
+int task_start(uint64_t stack_start, uint64_t stack_end, struct task_ref *ret_boot) MUST_USE;
+
+#endif
