@@ -16,12 +16,12 @@
 #define THESEUS_GATE_CALL_H
 
 #include <theseus/errno.h>
-#include <theseus/gate.h>
+#include <theseus/mask.h>
 
 #if __STDC_HOSTED__
 
 int64_t gate_map(const struct gate_run *runs, unsigned n);
-int64_t gate_unmap(const struct gate_run *runs, unsigned n);
+int64_t gate_unmap(struct gate_run *runs, unsigned n);
 int64_t gate_protect(const struct gate_run *runs, unsigned n);
 int64_t gate_seal(const struct gate_run *runs, unsigned n);
 int64_t gate_patch(const struct gate_patch *patches, unsigned n);
@@ -39,19 +39,16 @@ void gate_crash(const char *text) __attribute__((noreturn));
 
 #else
 
-/* Masks upcalls and returns the argument page of the CPU that this code now stays on. */
+/* The argument page of the CPU that this code stays on until gate_args_end(). */
 static inline void *gate_args_begin(void)
 {
-	uint64_t self;
-
-	__asm__ volatile("incl %%gs:0" : : : "memory", "cc");
-	__asm__ volatile("movq %%gs:8, %0" : "=r"(self) : : "memory");
-	return (void *)(uintptr_t)(self + GATE_PAGE_SIZE);
+	upcall_mask();
+	return percpu_argument_page();
 }
 
 static inline void gate_args_end(void)
 {
-	__asm__ volatile("decl %%gs:0" : : : "memory", "cc");
+	upcall_unmask();
 }
 
 static inline int64_t gate_call_runs(enum gate_nr nr, const struct gate_run *runs, unsigned n)
@@ -75,9 +72,24 @@ static inline int64_t gate_map(const struct gate_run *runs, unsigned n)
 	return gate_call_runs(GATE_MAP, runs, n);
 }
 
-static inline int64_t gate_unmap(const struct gate_run *runs, unsigned n)
+/* The first frame of each run is written back to @runs[].pa. */
+static inline int64_t gate_unmap(struct gate_run *runs, unsigned n)
 {
-	return gate_call_runs(GATE_UNMAP, runs, n);
+	struct gate_run *args;
+	int64_t r;
+
+	if (n == 0 || n > GATE_RUNS_MAX)
+		return -EINVAL;
+	args = (struct gate_run *)gate_args_begin();
+	for (unsigned i = 0; i < n; i++)
+		args[i] = runs[i];
+	r = gate_call(GATE_UNMAP, n, 0, 0);
+	for (unsigned i = 0; i < n; i++) {
+		if (r >= 0)
+			runs[i].pa = args[i].pa;
+	}
+	gate_args_end();
+	return r;
 }
 
 static inline int64_t gate_protect(const struct gate_run *runs, unsigned n)

@@ -102,7 +102,7 @@ enum gate_run_flags {
 
 struct gate_run {
 	uint64_t va;    /* IN: page-aligned */
-	uint64_t pa;    /* IN: MAP only, page-aligned */
+	uint64_t pa;    /* IN: MAP, page-aligned. OUT: UNMAP, the frame of the run's first page */
 	uint32_t pages; /* IN: 1..GATE_PAGES_MAX */
 	uint32_t flags; /* IN: enum gate_run_flags */
 };

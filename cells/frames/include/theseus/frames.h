@@ -21,11 +21,24 @@ struct frames_stats {
  */
 int frames_alloc(uint64_t count, uint64_t align, struct frame_run *ret_run) MUST_USE;
 
-/* Gives a run (or a part of one) back; it must be unmapped. Consumed: *run becomes none. */
+/*
+ * Gives a run (or a part of one) back; it must be unmapped. Consumed: *run becomes none;
+ * accepts none. Frames that are not in use are a fault of the caller's task (theseus/trap.h).
+ */
 void frames_free(struct frame_run *run);
 
-/* Adds RAM that became free, e.g. the seed's. */
+/*
+ * Adds RAM that became free, e.g. the seed's or the boot bundle's: new frames, or frames
+ * that were in use since boot. Result: 0; -EINVAL (not page-aligned, or not RAM that the
+ * boot record names); -EEXIST (free already); -ENOMEM (too many pieces).
+ */
 int frames_add(struct frame_run run) MUST_USE;
+
+/*
+ * End of the dynamic addresses in use when init returned: the seed's, then the frames'
+ * own tables. For `mapped`, which hands out what follows.
+ */
+vaddr_t frames_dynamic_next(void);
 
 void frames_stats(struct frames_stats *ret_stats);
 
