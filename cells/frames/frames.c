@@ -122,18 +122,9 @@ static uint64_t next_used(uint64_t from, uint64_t end)
 	return end;
 }
 
-static uint64_t free_in(uint64_t start, uint64_t end)
+static bool any_free(struct frame_range r)
 {
-	uint64_t n = 0;
-
-	while (start < end) {
-		uint64_t word = start / WORD_BITS, base = word * WORD_BITS;
-		uint64_t bits = bits_between(start - base, min_u64(end - base, WORD_BITS));
-
-		n += (uint64_t)__builtin_popcountll(frames.map[word] & bits);
-		start = base + WORD_BITS;
-	}
-	return n;
+	return next_free(r.start) < r.end;
 }
 
 /* ---- ranges that cells may use ---- */
@@ -253,7 +244,7 @@ void frames_free(struct frame_run *run)
 	if (range_of(gone, &r) < 0)
 		TRAP("frames_free: not a run of frames");
 	spin_lock(&frames.lock);
-	ok = known_in(r) == r.end - r.start && free_in(r.start, r.end) == 0;
+	ok = known_in(r) == r.end - r.start && !any_free(r);
 	if (ok)
 		release(r);
 	spin_unlock(&frames.lock);
@@ -272,7 +263,7 @@ int frames_add(struct frame_run run)
 		return -EINVAL;
 	spin_lock(&frames.lock);
 	known = known_in(r);
-	if (free_in(r.start, r.end) != 0)
+	if (any_free(r))
 		res = -EEXIST;
 	else if (known == 0)
 		res = add_range(r);
@@ -362,7 +353,7 @@ static int adopt_ranges(const struct boot_record *record, const struct gate_rang
 		if (r.start == r.end)
 			continue;
 		if (r.start > r.end || known_in(r) != r.end - r.start ||
-		    free_in(r.start, r.end) != 0)
+		    any_free(r))
 			return -EINVAL;
 		release(r);
 	}

@@ -39,15 +39,28 @@ struct mapped_stats {
 	uint64_t regions;
 	uint64_t pages; /* mapped for all regions, guard pages not counted */
 	uint64_t quarantined_pages; /* address space withdrawn by mapped_quarantine() */
+	uint64_t refused;           /* drops of a stale handle: each is somebody's mistake */
 };
 
-/* @bytes is rounded up to pages, 1..1 GiB. Result: 0, -ENOMEM, -EINVAL. */
+/*
+ * Any kind but MAPPED_DEVICE. @bytes is rounded up to pages, 1..1 GiB.
+ * Result: 0, -ENOMEM, -EINVAL.
+ */
 int mapped_create(enum mapped_kind kind, size_t bytes, struct mapped *ret_region) MUST_USE;
+
+/*
+ * The same, at an address that is a multiple of @align: a power of two, PAGE_SIZE..1 GiB.
+ */
+int mapped_create_aligned(enum mapped_kind kind, size_t bytes, size_t align,
+			  struct mapped *ret_region) MUST_USE;
 
 /* @pa page-aligned, not RAM. Result: 0, -EINVAL, -EPERM (the gate refuses the frames), -ENOMEM. */
 int mapped_create_device(paddr_t pa, size_t bytes, struct mapped *ret_region) MUST_USE;
 
-/* Consumes: *region becomes none; accepts none. Usable with OWNED(). */
+/*
+ * Consumes: *region becomes none; accepts none. Usable with OWNED(). A stale handle is
+ * refused: nothing happens but that mapped_stats counts it.
+ */
 void mapped_drop(struct mapped *region);
 
 /*
@@ -56,7 +69,10 @@ void mapped_drop(struct mapped *region);
  */
 void mapped_quarantine(struct mapped *region);
 
-/* Makes a data region read-only or read-write again. Result: 0, -EINVAL (kind), -ESTALE. */
+/*
+ * Makes a data region read-only or read-write again. Result: 0; -EINVAL (kind), -ESTALE;
+ * another -errno from the gate, with the protection as it was.
+ */
 int mapped_protect(struct mapped region, bool writable) MUST_USE;
 
 /*

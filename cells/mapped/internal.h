@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The two halves of `mapped`: extent.c divides address space, mapped.c fills it.
+ *
+ * Address space is a list of extents in address order that covers each arena without gaps.
+ * An extent is a slot of one growing table, and a region's handle names that slot. Splitting
+ * takes a slot, so slots are made sure of before anything else is begun; giving back never
+ * needs one.
+ *
+ * One lock guards the table and the lists. It is not held over gate calls that make or drop
+ * regions: their extent is EXTENT_BUSY meanwhile and belongs to whoever made it so.
+ */
+#ifndef MAPPED_INTERNAL_H
+#define MAPPED_INTERNAL_H
+
+#include <theseus/cell.h>
+#include <theseus/gate-call.h>
+#include <theseus/handoff.h>
+#include <theseus/mapped.h>
+#include <theseus/spinlock.h>
+
+enum extent_use {
+	EXTENT_NONE = 0,   /* free slot */
+	EXTENT_FREE,       /* address space that nobody has */
+	EXTENT_SEED,       /* mapped by the seed; mapped_adopt() cuts regions out of it */
+	EXTENT_RESERVED,   /* this cell's own tables, and what the contract keeps out */
+	EXTENT_QUARANTINE, /* withdrawn for good */
+	EXTENT_BUSY,       /* a region that is being made, changed or dropped */
+	EXTENT_LIVE,       /* a region */
+	EXTENT_RUNS,       /* not address space: more frames of a region */
+};
+
+/* Consecutive frames by number; gate_phys_max keeps both in 32 bits. */
+struct run {
+	uint32_t frame, count;
+};
+_Static_assert(GATE_PHYS_MAX >> PAGE_SHIFT <= UINT32_MAX, "frame numbers");
+_Static_assert((GATE_DYNAMIC_END - GATE_DYNAMIC) >> PAGE_SHIFT <= UINT32_MAX, "page counts");
+
+#define EXTENT_GUARDED 1u /* its first and its last page stay unmapped */
+#define EXTENT_ADOPTED 2u /* mapped by the seed: the gate knows the frames, runs are empty */
+
+#define EXTENT_RUNS_INLINE 4u
+#define EXTENT_RUNS_MORE 6u
+
+struct extent {
+	uint32_t generation; /* of the handle that names this slot; never 0 */
+	uint8_t use;         /* enum extent_use */
+	uint8_t kind;        /* enum mapped_kind */
+	uint8_t arena;       /* enum arena_id */
+	uint8_t flags;       /* EXTENT_GUARDED, EXTENT_ADOPTED */
+	uint32_t prev, next; /* neighbours by address; next also chains free slots and run slots */
+	union {
+		struct {
+			uint64_t start; /* address, guards included */
+			uint32_t pages; /* guards included */
+			uint32_t more;  /* slot with more runs */
+			union {
+				struct run runs[EXTENT_RUNS_INLINE]; /* unused: count 0 */
+				struct {
+					uint32_t prev, next;
+				} bin; /* EXTENT_FREE */
+			};
+		};
+		struct run list[EXTENT_RUNS_MORE]; /* EXTENT_RUNS */
+	};
+};
+_Static_assert(sizeof(struct extent) == 64, "a page holds SLOTS_PER_PAGE");
+
+#define SLOTS_PER_PAGE 64u
+#define CHUNKS_MAX 16u /* chunk k has 2^k pages of slots: 4 million in all */
+
+enum arena_id {
+	ARENA_DYNAMIC = 0,
+	ARENA_WINDOW = 1,
+	_ARENA_MAX,
+};
+
+#define BIN_CLASSES 28u /* floor(log2(pages)) up to 29 */
+#define BIN_STEPS 8u    /* each divided in eight */
+
+/* Free extents by size, so that one of a size or the next better is found at once. */
+struct arena {
+	uint32_t classes; /* bit: a step of this class is not empty */
+	uint8_t steps[BIN_CLASSES];
+	uint32_t head[BIN_CLASSES][BIN_STEPS];
+};
+
+struct mapped_state {
+	struct spinlock lock;
+	struct spinlock growing; /* taken before lock; held over the gate calls that grow the table */
+	struct extent *chunk[CHUNKS_MAX];
+	uint32_t n_slots; /* that exist; slot 0 is never used */
+	uint32_t n_free;
+	uint32_t free_slot;
+	struct arena arenas[_ARENA_MAX];
+	struct mapped_stats stats;
+};
+
+/* ---- extent.c ---- */
+
+struct extent *extent_at(uint32_t slot); /* any context; NULL if @slot does not exist */
+
+void slots_lock(void);
+void slots_unlock(void);
+
+/*
+ * slots_lock() with at least @n free slots besides those that growth itself may need.
+ * Result: 0; -ENOMEM, and the lock is not held.
+ */
+int slots_lock_with(uint32_t n) MUST_USE;
+
+int extents_init(const struct seed_handoff *seed) MUST_USE;
+
+/* The rest is called with the lock held. */
+
+uint32_t slot_take(void); /* one that slots_lock_with() made sure of */
+void slot_give(uint32_t slot);
+
+struct mapped_stats *extent_stats(void);
+
+/*
+ * Cuts @pages out of free space, such that the first page after a guard page (if @flags say
+ * so) has an address that is a multiple of @align pages. Needs two slots.
+ * Result: 0 and a BUSY extent, or -ENOMEM.
+ */
+int extent_take(enum arena_id arena, uint32_t pages, unsigned flags, uint64_t align,
+		uint32_t *ret_slot) MUST_USE;
+
+/* Cuts [start, start + pages) out of a SEED extent; needs two slots. Result: 0, -EINVAL. */
+int extent_cut_seed(uint64_t start, uint32_t pages, uint32_t *ret_slot) MUST_USE;
+
+/* Gives address space back for FREE or QUARANTINE, joined with neighbours of the same use. */
+void extent_give(uint32_t slot, enum extent_use use);
+
+/* ---- mapped.c ---- */
+
+/*
+ * Maps @n runs of pages and gives the gate the page tables it asks for. *ret_done says how
+ * many pages are mapped, on failure too. Result: 0, -errno.
+ */
+int map_runs(const struct gate_run *runs, unsigned n, uint64_t *ret_done) MUST_USE;
+
+#endif
