@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Text commands that cells offer: CELL_PROVIDE(command_ops, greet) = { … } makes `greet`
- * known to `exec`, to the console and to `help`. A command leaves with its cell.
+ * known to `exec`, to the console and to `help`. A command leaves with its cell. An
+ * underscore in the provider's name is a dash in the command's: caller_counts, `caller-counts`.
  * Context: tasks. Commands may block; several may run at once, in different tasks.
  */
 #ifndef THESEUS_COMMAND_H

@@ -4,7 +4,7 @@
  *
  * Errors and warnings also go to COM1, whatever becomes of the ring; everything does with
  * `log=debug` on the command line. COM1 costs about 30 us a byte on a PVM host, so what is
- * not worth a human's attention is no warning.
+ * not worth a human's attention is no warning. Faults are logged as errors of this cell.
  * Context: log_write() from tasks and interrupt handlers, with any lock but the log's own
  * held; it masks upcalls shortly and never blocks. The rest: tasks.
  */
@@ -37,6 +37,9 @@ struct log_record {
 /* Adds a record in the name of @cell (CELL_SELF). Format as snprintf of libc knows it. */
 void log_write(enum log_level level, struct cell_ref cell, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* A notice that also goes to COM1: for the few words that whoever watches the boot waits for. */
+void log_announce(struct cell_ref cell, const char *text);
 
 /*
  * Copies the first record whose seq is @seq or higher. *@ret_lost: how many records from

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/* Configuration space: batched accesses and the list of capabilities. */
+#include "pci-internal.h"
+
+#include <theseus/errno.h>
+#include <theseus/gate-call.h>
+#include <theseus/platform.h>
+
+_Static_assert(2 * PCI_READ_MAX <= GATE_PORTS_MAX, "a batch is one gate call");
+
+#define CONFIG_ENABLE 0x80000000u
+#define CAPS_FIRST 0x40u /* below it lies the header */
+#define CAPS_MAX ((256 - CAPS_FIRST) / 4)
+
+#define REG_COMMAND 0x04u
+#define REG_CAPS 0x34u
+#define COMMAND_MEMORY (1u << 1)
+#define COMMAND_MASTER (1u << 2)
+#define COMMAND_NO_INTX (1u << 10)
+#define STATUS_CAPS (1u << 20) /* in the register at REG_COMMAND */
+
+uint32_t pci_address(unsigned bus, unsigned slot, unsigned fn, unsigned offset)
+{
+	return CONFIG_ENABLE | (bus & 0xff) << 16 | (slot & 31) << 11 | (fn & 7) << 8 |
+	       (offset & 0xfc);
+}
+
+/* The latch at 0xcf8 is one for all CPUs: the lock covers both halves of every access. */
+int pci_read_batch(const uint32_t *addresses, unsigned n, uint32_t *ret_values)
+{
+	struct gate_port ports[2 * PCI_READ_MAX];
+	int64_t r;
+
+	if (n == 0 || n > PCI_READ_MAX)
+		return -EINVAL;
+	for (unsigned i = 0; i < n; i++) {
+		ports[2 * i] = (struct gate_port){PLATFORM_PORT_PCI_ADDRESS, 4, 1, addresses[i]};
+		ports[2 * i + 1] = (struct gate_port){PLATFORM_PORT_PCI_DATA, 4, 0, 0};
+	}
+	pci_lock();
+	r = gate_port(ports, 2 * n);
+	pci_unlock();
+	if (r < 0)
+		return (int)r;
+	for (unsigned i = 0; i < n; i++)
+		ret_values[i] = ports[2 * i + 1].value;
+	return 0;
+}
+
+int pci_read(const struct pci_function *f, const uint8_t *offsets, unsigned n,
+	     uint32_t *ret_values)
+{
+	uint32_t addresses[PCI_READ_MAX];
+
+	if (n == 0 || n > PCI_READ_MAX)
+		return -EINVAL;
+	for (unsigned i = 0; i < n; i++)
+		addresses[i] = pci_address(f->bus, f->slot, f->fn, offsets[i]);
+	return pci_read_batch(addresses, n, ret_values);
+}
+
+int pci_write(const struct pci_function *f, uint8_t offset, uint32_t value)
+{
+	struct gate_port ports[2] = {
+		{PLATFORM_PORT_PCI_ADDRESS, 4, 1, pci_address(f->bus, f->slot, f->fn, offset)},
+		{PLATFORM_PORT_PCI_DATA, 4, 1, value},
+	};
+	int64_t r;
+
+	pci_lock();
+	r = gate_port(ports, 2);
+	pci_unlock();
+	return r < 0 ? (int)r : 0;
+}
+
+int pci_enable(const struct pci_function *f)
+{
+	static const uint8_t offset = REG_COMMAND;
+	uint32_t command;
+	int r = pci_read(f, &offset, 1, &command);
+
+	if (r < 0)
+		return r;
+	/* the upper half is status, whose bits are cleared by writing ones */
+	command = (command & 0xffff) | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_NO_INTX;
+	return pci_write(f, REG_COMMAND, command);
+}
+
+static int cap_first(const struct pci_function *f, uint8_t *ret_offset)
+{
+	static const uint8_t offsets[2] = {REG_COMMAND, REG_CAPS};
+	uint32_t values[2];
+	int r = pci_read(f, offsets, 2, values);
+
+	if (r < 0)
+		return r;
+	if (!(values[0] & STATUS_CAPS))
+		return -ENOENT;
+	*ret_offset = values[1] & 0xfc;
+	return 0;
+}
+
+static int cap_load(const struct pci_function *f, uint8_t offset, struct pci_cap *ret_cap)
+{
+	struct pci_cap cap = {.offset = offset};
+	uint8_t offsets[ARRAY_SIZE(cap.data)];
+	unsigned n = 0;
+	int r;
+
+	for (unsigned at = offset; at < 256 && n < ARRAY_SIZE(cap.data); at += 4)
+		offsets[n++] = (uint8_t)at;
+	r = pci_read(f, offsets, n, cap.data);
+	if (r < 0)
+		return r;
+	cap.id = cap.data[0] & 0xff;
+	*ret_cap = cap;
+	return 0;
+}
+
+int pci_cap_next(const struct pci_function *f, uint8_t id, struct pci_cap *cap)
+{
+	struct pci_cap at = *cap;
+	unsigned steps = cap->steps;
+	uint8_t offset;
+	int r;
+
+	if (at.offset == 0) {
+		r = cap_first(f, &offset);
+		if (r < 0)
+			return r;
+	} else {
+		offset = at.data[0] >> 8 & 0xfc;
+	}
+	while (offset >= CAPS_FIRST && steps++ < CAPS_MAX) {
+		r = cap_load(f, offset, &at);
+		if (r < 0)
+			return r;
+		if (at.id == id) {
+			at.steps = (uint8_t)steps;
+			*cap = at;
+			return 0;
+		}
+		offset = at.data[0] >> 8 & 0xfc;
+	}
+	return -ENOENT;
+}
