@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""
+Boots VMs through the real command-line tools and talks to them the way an operator does.
+
+Every test file is run as `FILE BACKEND CPUS`; BACKEND is kvm, tcg or libvirt. The build
+directory comes in THESEUS_BUILD. Run directories are private to the test process, so tests
+do not see each other's VMs.
+"""
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+BUILD = pathlib.Path(os.environ["THESEUS_BUILD"])
+CTL = BUILD / "ctl" / "theseusctl"
+CELLS = BUILD / "cells"
+GUEST = BUILD / "guest" / "theseus.elf"
+LIMIT = int(os.environ.get("THESEUS_TEST_LIMIT", "120"))  # seconds for one command
+SKIP = 77
+
+
+class Refused(AssertionError):
+    """A command ended otherwise than the test expects."""
+
+
+def skip(reason):
+    print(f"skipped: {reason}")
+    sys.exit(SKIP)
+
+
+def kvm_usable():
+    """Does KVM_CREATE_VM work here? Then KVM tests must run."""
+    import fcntl
+    try:
+        fd = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        return False, f"/dev/kvm: {error.strerror}"
+    try:
+        vm = fcntl.ioctl(fd, 0xAE01, 0)  # KVM_CREATE_VM
+        os.close(vm)
+        return True, ""
+    except OSError as error:
+        return False, f"KVM_CREATE_VM: {error.strerror}"
+    finally:
+        os.close(fd)
+
+
+class Result:
+    def __init__(self, args, process):
+        self.args = args
+        self.status = process.returncode
+        self.out = process.stdout
+        self.err = process.stderr
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+    def __str__(self):
+        return f"{' '.join(map(str, self.args))} -> {self.status}\n  stdout: {self.out[-2000:]}\n  stderr: {self.err[-2000:]}"
+
+
+class Sandbox:
+    """Private places for sockets, logs and pid files; kills what is left at the end."""
+
+    def __init__(self):
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix="theseus-test-"))
+        self.env = dict(os.environ)
+        for name in ("runtime", "state"):
+            (self.root / name).mkdir(mode=0o700)
+        self.env.update(
+            XDG_RUNTIME_DIR=str(self.root / "runtime"),
+            XDG_STATE_HOME=str(self.root / "state"),
+            THESEUS_BUILD=str(BUILD),
+        )
+        self.env.pop("THESEUS_VM", None)
+
+    def ctl(self, *args, status=0, limit=LIMIT, input=None):
+        """Runs theseusctl; `status` is the expected exit status (None = any)."""
+        argv = [str(CTL), *map(str, args)]
+        process = subprocess.run(argv, env=self.env, capture_output=True, text=True,
+                                 timeout=limit, input=input, check=False)
+        result = Result(argv, process)
+        if status is not None and result.status != status:
+            raise Refused(f"expected exit status {status}: {result}")
+        return result
+
+    def close(self, failed=False):
+        for pid_file in self.root.glob("runtime/theseus/*/pid"):
+            with contextlib.suppress(ValueError, ProcessLookupError, FileNotFoundError):
+                os.kill(int(pid_file.read_text().split()[0]), 9)
+        if failed:
+            for log in self.root.glob("state/theseus/*/*.log*"):
+                print(f"--- {log.name} (last lines) ---")
+                print("\n".join(log.read_text(errors="replace").splitlines()[-60:]))
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+class Vm:
+    """A running guest. `ctl` speaks to it; `target` are the options that select it."""
+
+    def __init__(self, backend, cpus, sandbox, name="t", mem=128):
+        self.backend, self.cpus, self.sandbox, self.name = backend, cpus, sandbox, name
+        if backend == "libvirt":
+            import libvirt_domain
+            self.domain = libvirt_domain.Domain(sandbox, name, cpus, mem)
+            self.target = ["--domain", self.domain.name, "--connect", self.domain.uri]
+            self.started = None
+        else:
+            self.domain = None
+            self.target = ["-n", name]
+            self.started = sandbox.ctl("-n", name, "run", "--accel", backend, "--cpus", cpus,
+                                       "--mem", mem, "--detach", "--json").json
+
+    def ctl(self, *args, **kwargs):
+        return self.sandbox.ctl(*self.target, *args, **kwargs)
+
+    def json(self, *args, **kwargs):
+        return self.ctl(*args, "--json", **kwargs).json
+
+    def exec(self, *command):
+        return self.json("exec", *command)["output"]
+
+    def error(self, *args, status):
+        """Runs a command that must fail with `status`; its JSON error."""
+        result = self.ctl(*args, "--json", status=status)
+        error = json.loads((result.out or result.err).strip().splitlines()[-1])
+        if error.get("schema") != "theseus.error/1" or not error.get("code") or not error.get("message"):
+            raise Refused(f"not an error object: {result}")
+        return error
+
+    def counts(self):
+        """The caller cells' counts: {'wrong': 0, 'lost': 0, 'total': n, 'versions': {...}}."""
+        counts = {"versions": {}}
+        for line in self.exec("caller-counts").splitlines():
+            words = dict(word.split("=", 1) for word in line.split() if "=" in word)
+            if "version" in words:
+                counts["versions"][words["version"]] = int(words["calls"])
+            else:
+                counts.update({key: int(value) for key, value in words.items()})
+        return counts
+
+    def still_serving(self):
+        """The running cells go on: callers advance and no answer was wrong or missed."""
+        before = self.counts()
+        after = self.counts()
+        while after["total"] == before["total"]:
+            after = self.counts()
+        for key in ("wrong", "lost"):
+            if after[key]:
+                raise Refused(f"caller says {key}={after[key]}")
+        return after
+
+    def stop(self):
+        if self.domain:
+            self.domain.stop()
+        else:
+            self.ctl("stop")
+
+
+def expect(condition, what):
+    if not condition:
+        raise Refused(what)
+
+
+def main(test):
+    """Runs test(vm, sandbox) for the backend and CPU count of the command line."""
+    backend, cpus = sys.argv[1], int(sys.argv[2])
+    if backend == "kvm":
+        usable, reason = kvm_usable()
+        if not usable:
+            skip(f"KVM cannot be used here: {reason}")
+    if backend == "libvirt":
+        import libvirt_domain
+        libvirt_domain.require()
+    sandbox = Sandbox()
+    failed = True
+    try:
+        vm = Vm(backend, cpus, sandbox)
+        test(vm, sandbox)
+        vm.stop()
+        failed = False
+    finally:
+        sandbox.close(failed)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""A libvirt domain made from examples/libvirt/theseus.xml, with daemons of our own if none run."""
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+import uuid
+import xml.etree.ElementTree as ET
+
+import harness
+
+URI = "qemu:///system"
+XML = harness.BUILD / "examples" / "libvirt" / "theseus.xml"
+
+
+def virsh(*args, check=True, limit=60):
+    return subprocess.run(["virsh", "-q", "-c", URI, *args], capture_output=True, text=True,
+                          timeout=limit, check=check)
+
+
+def require():
+    """Skips with the reason where libvirt cannot run; starts its daemons where it can."""
+    if os.getuid() != 0:
+        harness.skip("qemu:///system needs root here")
+    for tool in ("virsh", "virtlogd", "libvirtd"):
+        if not shutil.which(tool):
+            harness.skip(f"{tool} is not installed")
+    if virsh("uri", check=False).returncode == 0:
+        return
+    # Another test may be starting them too: a second daemon sees the first one's lock and ends.
+    subprocess.run(["virtlogd", "-d"], check=False, capture_output=True)
+    subprocess.run(["libvirtd", "-d"], check=False, capture_output=True)
+    end = time.monotonic() + 60
+    while virsh("uri", check=False).returncode != 0:  # each try blocks in connect
+        if time.monotonic() > end:
+            raise RuntimeError("libvirtd did not come up")
+
+
+class Domain:
+    def __init__(self, sandbox, name, cpus, mem):
+        self.uri = URI
+        self.name = f"theseus-{name}-{uuid.uuid4().hex[:8]}"
+        tree = ET.parse(XML)
+        root = tree.getroot()
+        root.find("name").text = self.name
+        for old in root.findall("uuid"):
+            root.remove(old)
+        root.find("vcpu").text = str(cpus)
+        memory = root.find("memory")
+        memory.set("unit", "MiB")
+        memory.text = str(mem)
+        current = root.find("currentMemory")
+        if current is not None:
+            root.remove(current)
+        cmdline = root.find("os/cmdline")
+        words = [w for w in (cmdline.text or "").split() if not w.startswith("cpus=")]
+        cmdline.text = " ".join([*words, f"cpus={cpus}"])
+        # QEMU runs as another user: the images must be readable for it.
+        images = pathlib.Path("/var/tmp") / self.name
+        images.mkdir(mode=0o755)
+        self.images = images
+        for tag, source in (("kernel", harness.GUEST), ("initrd", harness.CELLS / "boot.cells")):
+            shutil.copy(source, images / source.name)
+            os.chmod(images / source.name, 0o644)
+            root.find(f"os/{tag}").text = str(images / source.name)
+        for log in root.iter("log"):
+            log.set("file", f"/var/log/libvirt/qemu/{self.name}-serial.log")
+        path = sandbox.root / "domain.xml"
+        tree.write(path)
+        created = virsh("create", str(path), check=False)
+        if created.returncode:
+            raise RuntimeError(f"virsh create: {created.stderr}")
+        self.wait_ready(sandbox)
+
+    def wait_ready(self, sandbox):
+        end = time.monotonic() + harness.LIMIT
+        while True:
+            result = sandbox.ctl("--domain", self.name, "--connect", URI, "status", "--json", status=None)
+            if result.status == 0:
+                return
+            if time.monotonic() > end:
+                raise RuntimeError(f"the domain's guest did not answer: {result}")
+
+    def stop(self):
+        virsh("destroy", self.name, check=False)
+        shutil.rmtree(self.images, ignore_errors=True)
+
+    def __del__(self):
+        if getattr(self, "images", None) and self.images.exists():
+            self.stop()

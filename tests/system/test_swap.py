@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+Swaps greeter back and forth while callers run on every CPU: no answer is wrong or lost, the
+memory of many swaps is the memory of two, and what must not go live is refused with reasons.
+"""
+import os
+
+import harness
+from harness import expect
+
+SWAPS = int(os.environ.get("THESEUS_SWAPS", "200"))
+V1 = harness.CELLS / "greeter-v1.cells"
+V2 = harness.CELLS / "greeter-v2.cells"
+
+
+def used(vm):
+    return vm.json("status")["memory_used_bytes"]
+
+
+def swap(vm, bundle):
+    report = vm.json("swap-cell", f"greeter={bundle}")
+    expect(report["result"] == "committed", f"swap: {report}")
+    for key in ("generation", "stage_ns", "quiesce_ns", "pause_ns", "bytes_freed"):
+        expect(key in report, f"swap lacks {key}: {report}")
+    return report
+
+
+def test(vm, sandbox):
+    vm.still_serving()
+    expect("2.0.0" not in vm.exec("greet"), "v1 runs at first")
+    first = swap(vm, V2)
+    expect(first["generation"] == 1, f"generation: {first}")
+    change = first["cells"][0]
+    expect(change["old"] != change["new"], f"cells: {first}")
+    expect("2.0.0" in vm.exec("greet"), "v2 runs after the swap")
+
+    dry = vm.json("swap-cell", f"greeter={V1}", "--dry-run")
+    expect(vm.json("status")["generation"] == 1 and "2.0.0" in vm.exec("greet"), f"dry run changed: {dry}")
+    vm.error("swap-cell", f"greeter={V1}", "--expect-generation", "7", status=4)
+
+    for bundle, word in (("greeter-badabi.cells", "abi-mismatch"), ("greeter-badstate.cells", "schema-mismatch")):
+        error = vm.error("swap-cell", f"greeter={harness.CELLS / bundle}", status=4)
+        expect(error["code"] == word and error["reasons"] and "greeter" in " ".join(error["reasons"]),
+               f"{bundle}: {error}")
+        expect("2.0.0" in vm.exec("greet"), f"{bundle} changed what runs")
+    vm.still_serving()
+
+    swap(vm, V1)
+    baseline = used(vm)
+    for i in range(2, SWAPS):
+        swap(vm, V2 if i % 2 == 0 else V1)
+    expect(abs(used(vm) - baseline) <= 4096, f"memory: {baseline} after the 2nd swap, {used(vm)} after {SWAPS}")
+    counts = vm.still_serving()
+    expect(len([n for n in counts["versions"].values() if n]) >= 2, f"both versions were called: {counts}")
+    status = vm.json("status")
+    expect(status["generation"] == SWAPS and status["health"] == "ok", f"status: {status}")
+
+
+harness.main(test)
