@@ -176,6 +176,7 @@ void cpu_init(unsigned int index)
 	__atomic_or_fetch(&online, 1u << index, __ATOMIC_SEQ_CST);
 	c->flushed--; /* differs from the generation: reload for certain, see flush.c */
 	serve_flush(c);
+	c->user->flushes = 0;
 }
 
 /* ---- time ---- */
