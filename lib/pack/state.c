@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The state's schema: the hash of its type as the cell's own unit sees it, because what the
+ * state points to is carried over with it. The type comes from the unit's BTF, which the
+ * linked object no longer has in usable form.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+
+#include "abi/types.h"
+
+struct state {
+	const struct pack_file *file;
+	const struct object_symbol *symbol;
+};
+
+/* Finds the one variable in .theseus.state. Result: 0 (maybe none), -EPERM. */
+static int find_state(struct pack *p, struct state *ret_state)
+{
+	struct state found = {0};
+	int r = 0;
+
+	for (size_t i = 0; i < p->n_files; i++) {
+		const struct object *o = &p->files[i].object;
+
+		for (size_t k = 1; k < o->n_symbols; k++) {
+			const struct object_symbol *s = &o->symbols[k];
+
+			if (s->place != OBJECT_DEFINED || s->type == STT_SECTION || !*s->name ||
+			    pack_section_of(o->sections[s->section].name) != PACK_STATE)
+				continue;
+			if (found.symbol)
+				r = reasons_add(p->reasons, "two-states",
+						"%s: CELL_STATE %s, but %s has CELL_STATE %s already",
+						p->files[i].path, s->name, found.file->path,
+						found.symbol->name);
+			found = (struct state){&p->files[i], s};
+		}
+	}
+	*ret_state = found;
+	return r;
+}
+
+static int hash_state(struct pack *p, const struct state *state, const struct btf *btf)
+{
+	__attribute__((cleanup(buf_done))) struct buf text = {0};
+	uint32_t type = abi_variable_type(btf, state->symbol->name, false);
+	int r = -EINVAL;
+
+	if (type)
+		r = abi_type_hash(btf, type, &p->cell->state_schema);
+	if (r == 0)
+		r = abi_type_text_full(btf, type, PACK_STATE_TEXT_MAX, &text);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0)
+		return reasons_add(p->reasons, "bad-state", "%s: the type of state %s cannot be read",
+				   state->file->path, state->symbol->name);
+	p->cell->state_type = strdup(buf_str(&text));
+	return p->cell->state_type ? 0 : -ENOMEM;
+}
+
+int pack_state(struct pack *p)
+{
+	uint32_t linked = object_section_find(&p->linked, pack_section_names[PACK_STATE]);
+	struct state state;
+	struct btf *btf;
+	uint32_t at;
+	int r = find_state(p, &state);
+
+	if (r < 0)
+		return r;
+	if (linked == OBJECT_NONE || p->linked.sections[linked].size == 0)
+		return 0;
+	if (!state.symbol || p->linked.sections[linked].size != state.symbol->size)
+		return reasons_add(p->reasons, "bad-state",
+				   "%s: section .theseus.state holds more than one CELL_STATE",
+				   p->files[0].path);
+	p->cell->state_bytes = state.symbol->size;
+	at = object_section_find(&state.file->object, ".BTF");
+	if (at == OBJECT_NONE)
+		return reasons_add(p->reasons, "bad-state",
+				   "%s: no types for the state's schema (compile with gcc -gbtf)",
+				   state.file->path);
+	btf = btf__new(state.file->object.sections[at].data,
+		       (uint32_t)state.file->object.sections[at].size);
+	if (libbpf_get_error(btf))
+		return reasons_add(p->reasons, "bad-state", "%s: section .BTF is broken",
+				   state.file->path);
+	r = hash_state(p, &state, btf);
+	btf__free(btf);
+	return r;
+}
