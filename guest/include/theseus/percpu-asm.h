@@ -33,7 +33,7 @@
 #define PERCPU_LOCKS 312
 #define PERCPU_RESCHED 316
 #define PERCPU_NMIS 320
-#define PERCPU_LAST_RESORTS 324
+#define PERCPU_XSAVE_BYTES 324
 
 /* struct percpu_landing */
 #define LANDING_OUTER 0

@@ -38,11 +38,11 @@ struct percpu {
 	uint64_t fault_stack;            /* top of the stack that the fault entry starts on */
 	uint64_t spare_stack;            /* top; between two tasks, and of the last-resort entry */
 	uint64_t parked_rsp;             /* a parked CPU's registers are on the stack from here on */
-	uint64_t scratch;                /* of the fault entry */
+	uint64_t scratch;                /* of the fault entry; before the CPU starts: switch_cpu_entry() */
 	uint32_t locks;                  /* spinlocks held */
 	uint32_t resched;                /* somebody else should run: looked at when upcalls end */
 	uint32_t nmis;                   /* NMIs taken at CPL 3 */
-	uint32_t last_resorts;           /* last-resort entries taken: a second one gives up */
+	uint32_t xsave_bytes;            /* size of an XSAVE area for the features enabled */
 };
 
 #define PERCPU_OFFSET(field) (offsetof(struct gate_cpu, cells) + offsetof(struct percpu, field))
@@ -59,7 +59,7 @@ _Static_assert(PERCPU_OFFSET(scratch) == 304, "ABI");
 _Static_assert(PERCPU_OFFSET(locks) == 312, "ABI");
 _Static_assert(PERCPU_OFFSET(resched) == 316, "ABI");
 _Static_assert(PERCPU_OFFSET(nmis) == 320, "ABI");
-_Static_assert(PERCPU_OFFSET(last_resorts) == 324, "ABI");
+_Static_assert(PERCPU_OFFSET(xsave_bytes) == 324, "ABI");
 _Static_assert(offsetof(struct percpu_landing, rsp) == 8, "ABI");
 _Static_assert(offsetof(struct percpu_landing, depth) == 16, "ABI");
 _Static_assert(offsetof(struct percpu_landing, locks) == 20, "ABI");

@@ -36,6 +36,14 @@ uint64_t clock_ns_of_tsc(uint64_t tsc);
 /* Deadline @ns from now; CLOCK_NEVER when that is past the end of time. */
 uint64_t clock_after(uint64_t ns);
 
+/*
+ * Compares this CPU's TSC with the newest one that any CPU passed here. Called on either
+ * side of what orders two CPUs (a CPU is started, it runs, its start returns): if one TSC is
+ * behind another, clock_now_ns() keeps time from running backwards at the price of a shared
+ * word. Context: any.
+ */
+void clock_sync_point(void);
+
 /* Frequency of the TSC in kHz. */
 uint64_t clock_tsc_khz(void);
 

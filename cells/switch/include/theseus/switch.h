@@ -17,6 +17,7 @@
 struct switch_context {
 	uint64_t rsp;     /* saved registers are on the stack from here on */
 	uint64_t fs_base; /* loaded when the task runs */
+	struct percpu_landing *landing; /* percpu.landing while it runs */
 	uint32_t running; /* 1 from the switch to it until its registers are saved again */
 	uint32_t reserved;
 };
@@ -43,20 +44,24 @@ struct bottom_ops {
 IFACE_DEFINE(bottom_ops);
 
 /*
- * Where a CPU starts (GATE_CPU_START) with RSP = the rsp of a prepared context, whose
- * `running` the starter has set: goes on as that task.
+ * Where a CPU starts (GATE_CPU_START): goes on as the prepared context whose address the
+ * starter has left in that CPU's percpu.scratch, having set its `running`.
  */
 void switch_cpu_entry(void);
 
 /*
- * Calls fn(arg). Result: what it returned in *ret_value and 0; or -EFAULT when a fault ended
- * it: then its frames are gone without cleanup, as are those of everything it called.
- * Registers, mask depth and FS base are as before the call. Nests. Any context.
+ * Calls fn(arg). Result: 0 and what it returned in *ret_value; or -EFAULT when a fault ended
+ * it, with the fault's id there: then its frames are gone without cleanup, as are those of
+ * everything it called. Callee-saved registers and mask depth are as before the call. Nests.
+ * Any context.
  */
 int switch_protect(int64_t (*fn)(void *arg), void *arg, int64_t *ret_value) MUST_USE;
 
-/* Goes on at @landing with -EFAULT, having made @outer current. For the fault handler. */
-void switch_land(const struct percpu_landing *landing) __attribute__((noreturn));
+/*
+ * Goes on at @landing, which returns -EFAULT and @fault. For the fault handler, with mask
+ * depth landing->depth + 1.
+ */
+void switch_land(struct percpu_landing *landing, uint64_t fault) __attribute__((noreturn));
 
 /* Trampolines to register with the gate: they lead through the slot in percpu.upcall. */
 void switch_upcall_irq(void);

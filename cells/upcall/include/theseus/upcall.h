@@ -110,17 +110,11 @@ struct upcall_fault {
 uint64_t upcall_fault_count(void);
 /* Copies the record with @id. Result: 0, -ENOENT (never was, or overwritten). */
 int upcall_fault_get(uint64_t id, struct upcall_fault *ret_fault) MUST_USE;
-/* Id of the last fault that the calling task had; 0 = none. For who called switch_protect(). */
-uint64_t upcall_fault_last(void);
-
 /*
- * Told of every fault, in the task that had it, unmasked, after it landed; the log is one.
- * All providers are called. CELL_PROVIDE(fault_ops, NAME).
+ * Writes the record @id to the log (theseus/notice.h). Whoever got -EFAULT from
+ * switch_protect() calls it: the fault handler itself cannot, it may have interrupted the log.
  */
-struct fault_ops {
-	void (*report)(const struct upcall_fault *fault);
-};
-IFACE_DEFINE(fault_ops);
+void upcall_fault_report(uint64_t id);
 
 /*
  * Ends the VM with a crash record that begins with @text, cut to what fits. Any context.
