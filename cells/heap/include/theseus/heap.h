@@ -12,14 +12,25 @@
 struct heap_stats {
 	uint64_t bytes;   /* allocated and not freed, as asked for */
 	uint64_t objects;
-	uint64_t pages;   /* held by the slabs */
+	uint64_t pages;   /* held for all cells together; 0 for a single one */
 };
 
+/*
+ * Accepts NULL. A block that is not live or whose surroundings were overwritten is a fault of
+ * the caller's task (theseus/trap.h), as far as the build checks it: -Dheap=partial finds a
+ * second free and an overwritten header, safe also writes past the end and after the free.
+ */
 void heap_free(void *p);
 
+#ifdef __clang__
+#define HEAP_ALLOCATES __attribute__((malloc, alloc_size(2), warn_unused_result))
+#else
+#define HEAP_ALLOCATES \
+	__attribute__((malloc, malloc(heap_free, 1), alloc_size(2), warn_unused_result))
+#endif
+
 /* @bytes 1..1 MiB, accounted to @owner. NULL when memory is out or @bytes out of range. */
-void *heap_alloc(struct cell_ref owner, size_t bytes)
-	__attribute__((malloc, malloc(heap_free, 1), alloc_size(2), warn_unused_result));
+void *heap_alloc(struct cell_ref owner, size_t bytes) HEAP_ALLOCATES;
 
 /* Cleanup helper: OWNED(heap_drop) char *buf = heap_alloc(CELL_SELF, n); */
 static inline __attribute__((unused)) void heap_drop(void *pp)
@@ -32,7 +43,15 @@ static inline __attribute__((unused)) void heap_drop(void *pp)
 /* What @cell has allocated, typed objects that it owns included; {0} = all cells. */
 void heap_stats(struct cell_ref cell, struct heap_stats *ret_stats);
 
+/*
+ * Gives back what is kept for speed: blocks cached for this CPU, and empty memory. For who
+ * wants to know what is really in use.
+ */
+void heap_trim(void);
+
 /* ---- typed objects ---- */
+
+#define HEAP_OBJECT_MAX 16384u /* bytes */
 
 /*
  * Handle of a typed object: a value, never an address. The cell that defines the type
@@ -54,17 +73,25 @@ struct heap_type {
 	uint32_t id; /* 0 = none */
 };
 
-/* Registers a type by the cell that defines it. @name is copied. Result: 0, -EEXIST, -ENOMEM. */
+/*
+ * Registers a type by the cell that defines it. @name (1..CELL_NAME_MAX - 1 bytes) is copied.
+ * Objects have @bytes bytes, 1..HEAP_OBJECT_MAX.
+ * Result: 0; -EEXIST (@server has a type of this name); -EINVAL; -ENOMEM.
+ */
 int heap_type_create(struct cell_ref server, const char *name, size_t bytes,
 		     struct heap_type *ret_type) MUST_USE;
-int heap_type_destroy(struct heap_type type) MUST_USE; /* -EBUSY while objects live */
+int heap_type_destroy(struct heap_type type) MUST_USE; /* -EBUSY while objects live, -ESTALE */
 
-/* A zeroed object. Result: 0, -ENOMEM, -EINVAL. */
+/* A zeroed object, accounted to owner.cell. Result: 0, -ENOMEM, -EINVAL (type, owner). */
 int object_create(struct heap_type type, struct object_owner owner, struct handle *ret_handle) MUST_USE;
 /* The object behind @h if it lives and is of @type, else NULL. Borrowed until return. */
 void *object_get(struct heap_type type, struct handle h) MUST_USE;
-int object_destroy(struct heap_type type, struct handle h); /* -ESTALE */
-/* Calls @each for every live object of @type; stops when it returns non-zero and returns that. */
+int object_destroy(struct heap_type type, struct handle h); /* 0, -ESTALE */
+/*
+ * Calls @each for every live object of @type; stops when it returns non-zero and returns that.
+ * @each may create objects (they may or may not be visited) and destroy any. The caller sees
+ * to it that nobody else destroys the one that is being looked at.
+ */
 int object_for_each(struct heap_type type,
 		    int (*each)(struct handle h, void *object, struct object_owner owner, void *arg),
 		    void *arg);

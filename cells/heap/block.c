@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: MIT */
+#include "internal.h"
+
+#include <string.h>
+
+#if HEAP_CHECKS == CHECKS_SAFE
+#define CANARY_BYTES 8u
+#else
+#define CANARY_BYTES 0u
+#endif
+#define CANARY 0xc5
+#define POISON 0xdb
+
+#define CACHE_MAX 32u    /* blocks of a class that a CPU keeps */
+#define CACHE_REFILL 8u  /* and takes or gives back at once */
+#define QUARANTINE 16u   /* safe builds: blocks freed later that one waits for */
+
+#define MARK_LIVE 0x11fe0a5du
+#define MARK_FREE 0xdead0f2eu
+
+/* ---- headers ---- */
+
+static struct block_header *header_of(const void *p)
+{
+	return (struct block_header *)((uintptr_t)p - BLOCK_HEADER);
+}
+
+size_t block_bytes(const void *p)
+{
+	return (header_of(p)->what & (BLOCK_MAX - 1)) + (size_t)1;
+}
+
+uint32_t block_owner(const void *p)
+{
+	return header_of(p)->what / BLOCK_MAX;
+}
+
+/* Covers the rest of the header while the block is live. */
+static uint32_t live_mark(const void *p)
+{
+	return MARK_LIVE ^ header_of(p)->what ^ (uint32_t)((uintptr_t)p >> 4);
+}
+
+static uint32_t free_mark(const void *p)
+{
+	return MARK_FREE ^ (uint32_t)((uintptr_t)p >> 4);
+}
+
+/* What a block of @bytes takes up, without its place in a class. */
+static size_t need_of(size_t bytes)
+{
+	return bytes + BLOCK_HEADER + CANARY_BYTES;
+}
+
+/* ---- classes ---- */
+
+static unsigned class_of(size_t need)
+{
+	unsigned log;
+
+	if (need <= 128)
+		return (unsigned)(need + 15) / 16 - 1;
+	log = 63 - (unsigned)__builtin_clzll(need - 1);
+	return 8 + (log - 7) * 4 + ((need - 1) >> (log - 2) & 3);
+}
+
+static unsigned stride_of(unsigned class)
+{
+	if (class < 8)
+		return (class + 1) * 16;
+	return (5 + (class - 8) % 4) << ((class - 8) / 4 + 5);
+}
+
+/* Pages of a slab: so that little is left over, and few pages wait for the last block. */
+static unsigned pages_of(unsigned stride)
+{
+	if (stride <= 512)
+		return 1;
+	if (stride <= 2048)
+		return 2;
+	if (stride <= 8192)
+		return 4;
+	return (stride + PAGE_SIZE - 1) / PAGE_SIZE;
+}
+
+/* ---- checks ---- */
+
+/* The canary takes up all that the block leaves of its place. */
+static void canary_set(void *p, size_t bytes, size_t room)
+{
+	if (HEAP_CHECKS == CHECKS_SAFE)
+		memset((uint8_t *)p + bytes, CANARY, room - bytes);
+}
+
+static bool all_bytes(const uint8_t *p, size_t n, uint8_t value)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (p[i] != value)
+			return false;
+	}
+	return true;
+}
+
+static void set_live(void *p, size_t bytes, size_t room, uint32_t owner)
+{
+	struct block_header *h = header_of(p);
+
+	h->what = owner * BLOCK_MAX | (uint32_t)(bytes - 1);
+	if (HEAP_CHECKS >= CHECKS_PARTIAL)
+		h->mark = live_mark(p);
+	canary_set(p, bytes, room);
+}
+
+/* Bytes behind the header of a block of @class. */
+static size_t room_of(unsigned class)
+{
+	return stride_of(class) - BLOCK_HEADER;
+}
+
+static void check_live(const void *p)
+{
+	if (HEAP_CHECKS < CHECKS_PARTIAL)
+		return;
+	if (header_of(p)->mark == free_mark(p))
+		TRAP("heap_free: freed twice");
+	if (header_of(p)->mark != live_mark(p))
+		TRAP("heap_free: not a block, or its header was overwritten");
+}
+
+static void check_canary(const void *p, size_t bytes, size_t room)
+{
+	if (HEAP_CHECKS == CHECKS_SAFE && !all_bytes((const uint8_t *)p + bytes, room - bytes, CANARY))
+		TRAP("heap_free: written past the end of the block");
+}
+
+static void set_free(void *p, size_t room)
+{
+	if (HEAP_CHECKS >= CHECKS_PARTIAL)
+		header_of(p)->mark = free_mark(p);
+	if (HEAP_CHECKS == CHECKS_SAFE)
+		memset(p, POISON, room);
+}
+
+/*
+ * Where a free block of @class keeps a link: its last word in safe builds, which a write
+ * after the free hits least often, and where the canary was anyway.
+ */
+static void **link_of(void *p, unsigned class)
+{
+	size_t at = HEAP_CHECKS == CHECKS_SAFE ? room_of(class) - sizeof(void *) : 0;
+
+	return (void **)(void *)((uint8_t *)p + at);
+}
+
+/* Result: false if a freed block was written to, its link apart. */
+static bool still_free(const void *p, unsigned class)
+{
+	if (HEAP_CHECKS < CHECKS_SAFE)
+		return true;
+	return header_of(p)->mark == free_mark(p) &&
+	       all_bytes(p, room_of(class) - sizeof(void *), POISON);
+}
+
+/* ---- slabs; the class is locked ---- */
+
+static void list_slab(struct class *c, struct slab *slab)
+{
+	slab->prev = NULL;
+	slab->next = c->partial;
+	if (c->partial)
+		c->partial->prev = slab;
+	c->partial = slab;
+	slab->listed = true;
+}
+
+static void unlist_slab(struct class *c, struct slab *slab)
+{
+	if (slab->prev)
+		slab->prev->next = slab->next;
+	else
+		c->partial = slab->next;
+	if (slab->next)
+		slab->next->prev = slab->prev;
+	slab->listed = false;
+}
+
+static struct slab *slab_of(const void *p)
+{
+	struct arena *arena = arena_of(p);
+
+	return &arena->slabs[arena->first[((uintptr_t)p & (ARENA_BYTES - 1)) / PAGE_SIZE]];
+}
+
+static struct slab *slab_create(struct blocks *b, unsigned class)
+{
+	unsigned stride = stride_of(class), pages = pages_of(stride);
+	struct slab *slab = span_take(&b->arenas, pages, stride <= 512);
+	uint64_t end;
+
+	if (!slab)
+		return NULL;
+	end = (uintptr_t)arena_of(slab) + (slab->page + slab->pages) * (uint64_t)PAGE_SIZE;
+	slab->n_blocks = (uint16_t)((end - slab->base) / stride);
+	slab->first_free = SLAB_NONE;
+	slab->class = (uint8_t)class;
+	list_slab(&b->classes[class], slab);
+	return slab;
+}
+
+static void *slab_take(struct class *c, struct slab *slab, unsigned stride)
+{
+	unsigned index = slab->first_free;
+	void *p;
+
+	if (index == SLAB_NONE)
+		index = slab->n_touched++;
+	p = (void *)(uintptr_t)(slab->base + (uint64_t)index * stride);
+	if (index == slab->first_free)
+		slab->first_free = (uint16_t)header_of(p)->what;
+	if (++slab->n_used == slab->n_blocks)
+		unlist_slab(c, slab);
+	return p;
+}
+
+/* Result: an arena to drop, or NULL. */
+static struct arena *slab_give(struct blocks *b, void *p)
+{
+	struct slab *slab = slab_of(p);
+	struct class *c = &b->classes[slab->class];
+
+	header_of(p)->what = slab->first_free;
+	slab->first_free = (uint16_t)(((uintptr_t)p - slab->base) / stride_of(slab->class));
+	if (!slab->listed)
+		list_slab(c, slab);
+	if (--slab->n_used > 0)
+		return NULL;
+	unlist_slab(c, slab);
+	return span_give(&b->arenas, slab);
+}
+
+/* A block straight from a slab, or NULL. Adds memory if it must. */
+static void *class_take(struct blocks *b, unsigned class)
+{
+	struct class *c = &b->classes[class];
+
+	for (;;) {
+		struct slab *slab;
+		void *p = NULL;
+
+		spin_lock(&c->lock);
+		slab = c->partial ? c->partial : slab_create(b, class);
+		if (slab)
+			p = slab_take(c, slab, stride_of(class));
+		spin_unlock(&c->lock);
+		if (p || arena_add(&b->arenas) < 0)
+			return p;
+	}
+}
+
+static void class_give(struct blocks *b, unsigned class, void *p)
+{
+	struct class *c = &b->classes[class];
+	struct arena *drop;
+
+	spin_lock(&c->lock);
+	drop = slab_give(b, p);
+	spin_unlock(&c->lock);
+	arena_drop(drop);
+}
+
+/* ---- caches; masked ---- */
+
+static void list_push(struct cache_list *l, unsigned class, void *p)
+{
+	if (HEAP_CHECKS == CHECKS_SAFE) {
+		*link_of(p, class) = NULL;
+		if (l->tail)
+			*link_of(l->tail, class) = p;
+		else
+			l->head = p;
+		l->tail = p;
+	} else {
+		*link_of(p, class) = l->head;
+		l->head = p;
+	}
+	l->count++;
+}
+
+static void *list_pop(struct cache_list *l, unsigned class)
+{
+	void *p = l->head;
+
+	l->head = *link_of(p, class);
+	if (HEAP_CHECKS == CHECKS_SAFE && !l->head)
+		l->tail = NULL;
+	l->count--;
+	return p;
+}
+
+/* Takes blocks of a slab that is there; never adds memory. Safe builds keep what was freed. */
+static void list_refill(struct blocks *b, struct cache_list *l, unsigned class)
+{
+	struct class *c = &b->classes[class];
+
+	if (HEAP_CHECKS == CHECKS_SAFE)
+		return;
+	spin_lock(&c->lock);
+	for (unsigned i = 0; i < CACHE_REFILL && c->partial; i++)
+		list_push(l, class, slab_take(c, c->partial, stride_of(class)));
+	spin_unlock(&c->lock);
+}
+
+/* A cached block, or NULL. */
+static void *cache_take(struct blocks *b, unsigned class)
+{
+	struct cache_list *l;
+	bool intact = true;
+	void *p = NULL;
+
+	upcall_mask();
+	l = &b->caches[heap_this_cpu()].lists[class];
+	if (l->count == 0)
+		list_refill(b, l, class);
+	if (l->count > (HEAP_CHECKS == CHECKS_SAFE ? QUARANTINE : 0)) {
+		p = list_pop(l, class);
+		intact = still_free(p, class);
+	}
+	upcall_unmask();
+	if (!intact)
+		TRAP("heap: a block was written to after it was freed");
+	return p;
+}
+
+/* Takes up to @n blocks out of a list. Result: the first, linked to the others. */
+static void *list_shorten(struct cache_list *l, unsigned class, unsigned n)
+{
+	void *first = NULL;
+
+	while (n-- > 0 && l->count > 0) {
+		void *p = list_pop(l, class);
+
+		*link_of(p, class) = first;
+		first = p;
+	}
+	return first;
+}
+
+static void give_chain(struct blocks *b, unsigned class, void *first)
+{
+	while (first) {
+		void *p = first;
+
+		first = *link_of(p, class);
+		if (!still_free(p, class))
+			TRAP("heap: a block was written to after it was freed");
+		class_give(b, class, p);
+	}
+}
+
+static void cache_give(struct blocks *b, unsigned class, void *p)
+{
+	struct cache_list *l;
+	void *over = NULL;
+
+	upcall_mask();
+	l = &b->caches[heap_this_cpu()].lists[class];
+	list_push(l, class, p);
+	if (l->count > CACHE_MAX)
+		over = list_shorten(l, class, CACHE_REFILL);
+	upcall_unmask();
+	give_chain(b, class, over);
+}
+
+void block_trim(struct blocks *b)
+{
+	for (unsigned class = 0; class < CLASSES_CACHED; class++) {
+		void *first;
+
+		upcall_mask();
+		first = list_shorten(&b->caches[heap_this_cpu()].lists[class], class, UINT32_MAX);
+		upcall_unmask();
+		give_chain(b, class, first);
+	}
+	arena_drop(arena_take_empty(&b->arenas));
+}
+
+/* ---- large blocks: a region each ---- */
+
+/* At the region's start; the block follows, its header in the last eight bytes. */
+struct large {
+	struct mapped region;
+	uint64_t pages;
+	uint8_t padding[40];
+	struct block_header header;
+};
+_Static_assert(sizeof(struct large) == 64, "blocks are aligned to 16");
+
+static uint64_t large_pages(size_t bytes)
+{
+	return (sizeof(struct large) + bytes + CANARY_BYTES + PAGE_SIZE - 1) / PAGE_SIZE;
+}
+
+static void *large_alloc(struct blocks *b, size_t bytes, uint32_t owner)
+{
+	uint64_t pages = large_pages(bytes);
+	struct mapped region = {0};
+	struct large *l;
+
+	if (mapped_create(MAPPED_DATA, pages * PAGE_SIZE, &region) < 0)
+		return NULL;
+	l = MAPPED_VIEW(struct large, region, 0, 1);
+	l->region = region;
+	l->pages = pages;
+	__atomic_fetch_add(&b->large_pages, pages, __ATOMIC_RELAXED);
+	set_live(l + 1, bytes, pages * PAGE_SIZE - sizeof(*l), owner);
+	return l + 1;
+}
+
+static void large_free(struct blocks *b, void *p)
+{
+	struct large *l = (struct large *)p - 1;
+	struct mapped region = l->region;
+
+	check_canary(p, block_bytes(p), l->pages * PAGE_SIZE - sizeof(*l));
+	__atomic_fetch_sub(&b->large_pages, l->pages, __ATOMIC_RELAXED);
+	mapped_drop(&region);
+}
+
+/* ---- blocks ---- */
+
+void *block_alloc(struct blocks *b, size_t bytes, uint32_t owner)
+{
+	size_t need = need_of(bytes);
+	unsigned class;
+	void *p = NULL;
+
+	if (need > CLASS_STRIDE_MAX)
+		return large_alloc(b, bytes, owner);
+	class = class_of(need);
+	if (class < CLASSES_CACHED)
+		p = cache_take(b, class);
+	if (!p)
+		p = class_take(b, class);
+	if (p)
+		set_live(p, bytes, room_of(class), owner);
+	return p;
+}
+
+void block_free(struct blocks *b, void *p)
+{
+	size_t bytes = block_bytes(p), need = need_of(bytes);
+	unsigned class;
+
+	check_live(p);
+	if (need > CLASS_STRIDE_MAX) {
+		large_free(b, p);
+		return;
+	}
+	class = class_of(need);
+	check_canary(p, bytes, room_of(class));
+	set_free(p, room_of(class));
+	if (class < CLASSES_CACHED)
+		cache_give(b, class, p);
+	else
+		class_give(b, class, p);
+}
+
+void *page_alloc(struct blocks *b)
+{
+	for (;;) {
+		struct slab *slab = span_take(&b->arenas, 1, false);
+
+		if (slab)
+			return (void *)(uintptr_t)slab->base;
+		if (arena_add(&b->arenas) < 0)
+			return NULL;
+	}
+}
+
+void page_free(struct blocks *b, void *page)
+{
+	arena_drop(span_give(&b->arenas, slab_of(page)));
+}
