@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* Starting theseus-vmm. */
+#ifndef THESEUS_CTL_RUN_H
+#define THESEUS_CTL_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "ctl.h"
+#include "target.h"
+
+#define RUN_TIMEOUT_NS (60ull * 1000000000ull)
+
+/* What is to be started. Strings are borrowed; NULL = the default. */
+struct run_config {
+	const char *name;
+	const char *accel, *guest, *bundle, *cmdline;
+	uint64_t cpus, memory_mib;
+	uint64_t timeout_ns; /* until it is ready */
+	bool detach;         /* the VM lives on when this process ends */
+};
+
+struct run_vm {
+	pid_t pid; /* a child; the caller reaps it or leaves it to init */
+	struct target target;
+};
+
+/* Starts a VM and waits until it is ready. Result: exit status; on failure no process is left. */
+int run_start(struct ctl *c, const struct run_config *config, struct run_vm *ret_vm);
+
+/*
+ * Waits at most @limit_ns for the process to end. Result: exit status; *ret_status as waitpid(2).
+ * One that does not end is killed, and that is CTL_TIMED_OUT.
+ */
+int run_reap(struct ctl *c, pid_t pid, uint64_t limit_ns, int *ret_status);
+
+/* Path of an installed file of the guest, or what the environment variable @env says. */
+int run_find_file(struct ctl *c, const char *env, const char *file, char *buf, size_t size);
+
+#endif
