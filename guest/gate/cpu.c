@@ -168,9 +168,10 @@ void cpu_init(unsigned int index)
 	wrmsr(MSR_APIC_BASE,
 	      rdmsr(MSR_APIC_BASE) | APIC_BASE_ENABLE | (x2apic ? APIC_BASE_X2APIC : 0));
 	lapic_write(LAPIC_SPURIOUS, LAPIC_ENABLE | GATE_VECTOR_SPURIOUS);
-	lapic_write(LAPIC_TPR, 0);
 	lapic_write(LAPIC_LVT_LINT0, LVT_MASKED); /* firmware leaves the 8259 on it */
 	lapic_write(LAPIC_LVT_LINT1, LVT_MASKED);
+	/* after LINT0: makes TCG forget a request of the 8259, which it would deliver as vector -1 */
+	lapic_write(LAPIC_TPR, 0);
 	lapic_write(LAPIC_TIMER_DIVIDE, DIVIDE_BY_16);
 	lapic_write(LAPIC_LVT_TIMER, GATE_VECTOR_TIMER | (tsc_deadline ? LVT_DEADLINE : 0));
 	__atomic_or_fetch(&online, 1u << index, __ATOMIC_SEQ_CST);
