@@ -143,7 +143,7 @@ void link_copy(const struct object *o, const struct link_layout *l,
 		struct slice data;
 		uint8_t *to;
 
-		if (place.region == LINK_REGIONS)
+		if (place.region == LINK_REGIONS || !memory[place.region].bytes)
 			continue;
 		s = object_section(o, i);
 		data = object_section_data(o, &s);
@@ -159,7 +159,7 @@ void link_copy(const struct object *o, const struct link_layout *l,
 	for (unsigned i = 0; i < LINK_REGIONS; i++) {
 		uint64_t end = LINK_PAGES(l->bytes[i]);
 
-		if (end > done[i])
+		if (memory[i].bytes && end > done[i])
 			memset(memory[i].bytes + done[i], i == LINK_TEXT ? INT3 : 0, end - done[i]);
 	}
 }

@@ -38,7 +38,8 @@ struct link_layout {
 
 struct link_memory {
 	uint64_t addr;  /* where the region will be seen */
-	uint8_t *bytes; /* where it is written: layout.bytes[region] rounded up to pages */
+	uint8_t *bytes; /* where it is written: layout.bytes[region] rounded up to pages;
+	                   NULL = it is not: state that is carried over */
 };
 
 /* One relocation that refers to a symbol of another cell: what a swap of that cell patches. */
@@ -52,13 +53,13 @@ struct link_site {
 
 struct link_names {
 	/*
-	 * Address of the undefined symbol @name. Result: 0; -ENOENT when there is none (an
+	 * Address of the undefined symbol @index, called @name. Result: 0; -ENOENT when there is none (an
 	 * error that is reported here, unless the symbol is weak), other -errno when the
 	 * callback has reported the error itself.
 	 */
-	int (*resolve)(void *ctx, struct slice name, uint64_t *ret_addr);
+	int (*resolve)(void *ctx, uint32_t index, struct slice name, uint64_t *ret_addr);
 	/* Called for each relocation against an undefined symbol that resolve() found. May be NULL. */
-	int (*site)(void *ctx, const struct link_site *site, struct slice name);
+	int (*site)(void *ctx, const struct link_site *site);
 	void *ctx;
 };
 

@@ -100,10 +100,11 @@ static void refuse(struct run *run, const char *code, uint32_t section, const st
 	fail(run, -EINVAL);
 }
 
-static bool resolve_undefined(struct run *run, const struct elf64_sym *s, struct target *ret)
+static bool resolve_undefined(struct run *run, uint32_t symbol, const struct elf64_sym *s,
+			      struct target *ret)
 {
 	struct slice name = object_symbol_name(run->o, s);
-	int e = run->names->resolve(run->names->ctx, name, &ret->addr);
+	int e = run->names->resolve(run->names->ctx, symbol, name, &ret->addr);
 
 	*ret = (struct target){e == 0 ? ret->addr : 0, LINK_REGIONS, e == 0, e != 0};
 	if (e == 0 || (e == -ENOENT && elf_symbol_binding(s) == STB_WEAK))
@@ -125,7 +126,7 @@ static bool find_target(struct run *run, uint32_t symbol, struct target *ret)
 	if (symbol == 0)
 		return true;
 	if (s.shndx == SHN_UNDEF)
-		return resolve_undefined(run, &s, ret);
+		return resolve_undefined(run, symbol, &s, ret);
 	if (layout_symbol(run->l, run->o, &s, &ret->region, &offset) == 0) {
 		ret->addr = run->memory[ret->region].addr + offset;
 		ret->absent = false;
@@ -145,7 +146,7 @@ static void note_site(struct run *run, uint32_t type, int64_t addend, uint64_t a
 	int e = 0;
 
 	if (run->names->site)
-		e = run->names->site(run->names->ctx, &site, target_name(run, symbol));
+		e = run->names->site(run->names->ctx, &site);
 	if (e < 0)
 		fail(run, e);
 }
@@ -204,7 +205,9 @@ static void apply(struct run *run, uint32_t section, const struct elf64_rela *r)
 		refuse(run, "relocation-range", section, r, "does not reach its target");
 		return;
 	}
-	memcpy(run->memory[place.region].bytes + offset, &value, link_site_is_wide(type) ? 8 : 4);
+	if (run->memory[place.region].bytes)
+		memcpy(run->memory[place.region].bytes + offset, &value,
+		       link_site_is_wide(type) ? 8 : 4);
 	if (t.import)
 		note_site(run, type, r->addend, addr, section, symbol);
 }

@@ -93,29 +93,32 @@ static bool find_slot(const struct scope *s, struct slice name, uint64_t *ret_ad
 	return false;
 }
 
-static int resolve(void *ctx, struct slice name, uint64_t *ret_addr)
+static int resolve(void *ctx, uint32_t index, struct slice name, uint64_t *ret_addr)
 {
-	const struct scope *s = ctx;
 	const struct export *e;
-	struct manifest_import i;
-	uint64_t at = 0;
 
-	if (slice_starts(name, "__slot_") && find_slot(s, name, ret_addr))
-		return 0;
+	(void)index;
+	if (slice_starts(name, "__slot_"))
+		return find_slot(ctx, name, ret_addr) ? 0 : -ENOENT;
 	e = find_export(name);
 	if (!e)
 		return -ENOENT;
-	while (manifest_next_import(&s->o->manifest, &at, &i)) {
-		if (!slice_equal(i.name, name))
-			continue;
-		if (i.abi != e->abi)
+	*ret_addr = e->addr;
+	return 0;
+}
+
+static void check_imports(const struct seed_object *o)
+{
+	struct manifest_import i;
+	uint64_t at = 0;
+
+	while (manifest_next_import(&o->manifest, &at, &i)) {
+		const struct export *e = find_export(i.name);
+
+		if (e && i.abi != e->abi)
 			seed_die("abi-mismatch", "%.*s was built against another %.*s",
-				 SLICE_ARG(s->o->manifest.name), SLICE_ARG(name));
-		*ret_addr = e->addr;
-		return 0;
+				 SLICE_ARG(o->manifest.name), SLICE_ARG(i.name));
 	}
-	seed_die("undeclared-import", "%.*s uses %.*s, which its manifest does not name",
-		 SLICE_ARG(s->o->manifest.name), SLICE_ARG(name));
 }
 
 /* ---- slots ---- */
@@ -164,6 +167,7 @@ void seed_link_cells(struct seed_object *objects, unsigned n, struct seed_handof
 		struct scope scope = {o, handoff, i + 1};
 		struct link_names names = {.resolve = resolve, .ctx = &scope};
 
+		check_imports(o);
 		link_copy(&o->object, &o->layout, o->memory);
 		if (link_relocate(&o->object, &o->layout, o->memory, &names, &report) < 0)
 			seed_fail(&report);

@@ -16,6 +16,24 @@ struct seed_handoff;
 /* Called by the seed, once. Loads the rest of the boot bundle and starts it; never returns. */
 void loader_start(const struct cell_boot *boot) __attribute__((noreturn));
 
+/*
+ * Takes over when all cells are linked and initialised: the first provider, called masked on
+ * the boot stack @stack..@stack + @stack_bytes, which it may adopt (mapped_adopt()). Never
+ * returns. The loader itself is linked too early to import what starts tasks.
+ */
+struct boot_ops {
+	void (*start)(const struct cell_boot *boot, uint64_t stack, uint64_t stack_bytes);
+};
+IFACE_DEFINE(boot_ops);
+
+#define LOADER_MARK_NAME 32u
+
+/*
+ * Where boot time went: the @index-th mark, in order of time; TSC when it was done. "gate",
+ * "seed: linked", "link NAME", "init NAME". Result: 0, -ENOENT past the end.
+ */
+int loader_boot_mark_at(uint32_t index, char ret_name[LOADER_MARK_NAME], uint64_t *ret_tsc) MUST_USE;
+
 /* ---- look-ups ---- */
 
 struct loader_cell {
@@ -31,6 +49,7 @@ struct loader_cell {
 	uint64_t rodata, rodata_bytes;
 	uint64_t state, state_bytes;
 	uint32_t refs;           /* cells that depend on it */
+	uint32_t grants;         /* GATE_GRANT_* */
 	uint8_t safety, quiescence, restart;
 };
 
@@ -46,9 +65,12 @@ struct loader_symbol {
 	char cell[CELL_NAME_MAX]; /* who exports it */
 	uint64_t abi;
 	uint64_t addr;
-	const char *signature;    /* C text; borrowed until the next blocking call */
+	char signature[256];      /* C text, cut */
 };
-/* @index-th export (@imports false) or import of the cell @name; -ENOENT past the end. */
+/*
+ * @index-th export (@imports false) or import of the cell @name; -ENOENT past the end. The
+ * address is the function's own, also where callers go through a restart stub.
+ */
 int loader_symbol_at(const char *name, bool imports, uint32_t index,
 		     struct loader_symbol *ret_symbol) MUST_USE;
 
@@ -97,17 +119,22 @@ struct loader_change {
 	char name[CELL_NAME_MAX];
 	char old_version[16], new_version[16]; /* "" = none */
 	uint8_t old_hash[32], new_hash[32];
+	uint32_t old_grants, new_grants; /* GATE_GRANT_*: more than before is allowed, but shown */
+	uint8_t quiescence; /* enum cell_quiescence of what is replaced */
 };
 
-/* Frees what loader_stage_create() made, or what a commit left of it. Accepts NULL. */
+/*
+ * Frees what loader_stage_create() made; after a commit the same as loader_stage_finalise().
+ * Accepts NULL.
+ */
 void loader_stage_drop(struct loader_stage *stage);
 
 /*
  * Steps 1 and 2: verifies hashes, parses, maps, relocates against the namespace with the
  * bundle's own cells laid over it, and checks ABI hashes both ways, state schemas and
  * grants. Nothing running changes. @bundle is borrowed for the call (hostile bytes).
- * Result: 0; -EINVAL the bundle is malformed, -EPERM a check refused it: @ret_report says
- * why; -ENOMEM. Undo: loader_stage_drop().
+ * Result: 0; -EINVAL the bundle is malformed, -EPERM a check refused it, -EBUSY another
+ * stage exists, -ENOMEM: @ret_report says why. Undo: loader_stage_drop().
  */
 int loader_stage_create(const void *bundle, size_t size, struct loader_stage **ret_stage,
 			struct loader_report *ret_report) MUST_USE;
@@ -129,6 +156,12 @@ int loader_stage_check(struct loader_stage *stage, struct loader_report *ret_rep
  */
 int loader_stage_commit(struct loader_stage *stage) MUST_USE;
 
+/*
+ * Undo of commit, in the same context: the old cells run again, with the state as it is now.
+ * Afterwards the stage is as before the commit. Result: 0, or -errno and nothing changed.
+ */
+int loader_stage_revert(struct loader_stage *stage) MUST_USE;
+
 /* Text and rodata that commit made obsolete: the @index-th range; -ENOENT past the end. */
 int loader_stage_old_range(const struct loader_stage *stage, uint32_t index, uint64_t *ret_start,
 			   uint64_t *ret_end, char ret_cell[CELL_NAME_MAX]) MUST_USE;
@@ -139,7 +172,10 @@ int loader_stage_old_range(const struct loader_stage *stage, uint32_t index, uin
  */
 uint64_t loader_stage_finalise(struct loader_stage *stage, bool quarantine);
 
-/* init of cells that are new with this stage; after commit, in a task. Result: 0 or the first -errno. */
+/*
+ * init of cells that are new with this stage, then fini of those that left; after commit, in
+ * a task. Result: 0 or the first -errno, and nothing after it was called.
+ */
 int loader_stage_init(struct loader_stage *stage) MUST_USE;
 
 #endif

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+#include <theseus/errno.h>
+#include <theseus/heap.h>
+
+#include "stage.h"
+#include "state.h"
+#include "stubs.h"
+
+/* ---- preparing ---- */
+
+static bool is_new(const struct loader_stage *stage, const struct record *r)
+{
+	for (uint32_t i = 0; i < stage->n_cells; i++) {
+		if (stage->cells[i].new == r)
+			return true;
+	}
+	return false;
+}
+
+/* Address that @r's import @import is bound to in @ns; 0 = none. */
+static uint64_t bound_to(const struct namespace *ns, uint32_t index, uint32_t import)
+{
+	uint32_t number = ns->links[ns->first_link[index] + import].export;
+
+	return number == NAMESPACE_NONE ? 0 : record_export_addr(namespace_export(ns, number));
+}
+
+static int patch_site(struct loader_stage *stage, const struct record *r,
+		      const struct record_site *site, uint64_t from, uint64_t to,
+		      struct loader_report *report)
+{
+	uint64_t addr = window_addr(site->at);
+	uint64_t old = link_site_value(site->type, site->addend, addr, from);
+	uint64_t new = link_site_value(site->type, site->addend, addr, to);
+
+	if (to == 0) {
+		report_add(report, "missing-symbol", "%s: %s would leave, but it is linked to it",
+			   r->name, r->imports[site->import].name);
+		return -EPERM;
+	}
+	if (!link_site_reaches(site->type, new)) {
+		report_add(report, "relocation-range", "%s: %s+0x%lx does not reach the new %s", r->name,
+			   r->sections[site->section].name,
+			   (uint64_t)(site->at - r->sections[site->section].at),
+			   r->imports[site->import].name);
+		return -EPERM;
+	}
+	patch_list_add(&stage->patches, addr, old, new, link_site_is_wide(site->type));
+	return 0;
+}
+
+/* Sites of a cell that stays, as far as they are bound to something that moves. */
+static int patch_dependent(struct loader_stage *stage, uint32_t after, struct loader_report *report)
+{
+	const struct record *r = stage->after->cells[after];
+	uint32_t before = namespace_index_of(stage->before, r);
+	int error = 0, e;
+
+	e = patch_list_reserve(&stage->patches, r->n_sites * 2);
+	if (e < 0)
+		return e;
+	for (uint32_t i = 0; i < r->n_sites; i++) {
+		uint64_t from = bound_to(stage->before, before, r->sites[i].import);
+		uint64_t to = bound_to(stage->after, after, r->sites[i].import);
+
+		if (from == to)
+			continue;
+		e = patch_site(stage, r, &r->sites[i], from, to, report);
+		if (e < 0)
+			error = e;
+	}
+	return error;
+}
+
+static void repoint(struct loader_stage *stage, uint32_t index, uint64_t ops)
+{
+	struct iface_slot slot = slot_read(index);
+
+	slot.ops = (const void *)(uintptr_t)ops;
+	slot_change(&stage->patches, index, slot);
+}
+
+static void vacate(struct loader_stage *stage, uint32_t index)
+{
+	slot_change(&stage->patches, index, slot_vacant(index));
+}
+
+static const struct record_export *blocking(const struct record *r, const char *name)
+{
+	const struct record_export *e = r ? record_find_export(r, name) : NULL;
+
+	return e && e->blocking ? e : NULL;
+}
+
+/* Slots of @old point at @new's tables, or become vacant: @new may be NULL. */
+static int change_slots(struct loader_stage *stage, const struct record *old, const struct record *new)
+{
+	int e = patch_list_reserve(&stage->patches, 4 * (1 + old->n_provides + old->n_exports));
+
+	if (e < 0)
+		return e;
+	if (new)
+		repoint(stage, old->self, record_ops_addr(new));
+	else
+		vacate(stage, old->self);
+	for (uint32_t i = 0; i < old->n_provides; i++) {
+		const struct record_provide *p = &old->provides[i];
+		const struct record_provide *same =
+			new ? record_find_provide(new, p->interface, p->name) : NULL;
+
+		if (p->slot == old->self)
+			continue;
+		if (same)
+			repoint(stage, p->slot, window_addr(same->at));
+		else
+			vacate(stage, p->slot);
+	}
+	for (uint32_t i = 0; i < old->n_exports; i++) {
+		const struct record_export *b = &old->exports[i], *same = blocking(new, b->name);
+
+		if (!b->blocking)
+			continue;
+		if (same)
+			repoint(stage, b->slot, window_addr(same->at));
+		else
+			vacate(stage, b->slot);
+	}
+	return 0;
+}
+
+int commit_prepare(struct loader_stage *stage, struct loader_report *report)
+{
+	int error = 0, e;
+
+	for (uint32_t i = 0; i < stage->after->n_cells; i++) {
+		if (is_new(stage, stage->after->cells[i]))
+			continue;
+		e = patch_dependent(stage, i, report);
+		if (e < 0)
+			error = e;
+	}
+	for (uint32_t i = 0; i < stage->n_cells && error == 0; i++) {
+		if (stage->cells[i].old)
+			error = change_slots(stage, stage->cells[i].old, stage->cells[i].new);
+	}
+	for (uint32_t i = 0; i < stage->n_gone && error == 0; i++)
+		error = change_slots(stage, stage->gone[i], NULL);
+	return error;
+}
+
+/* ---- applying ---- */
+
+/* State regions change hands together with the namespace. */
+static void hand_over_states(struct loader_stage *stage, bool back)
+{
+	for (uint32_t i = 0; i < stage->n_cells; i++) {
+		if (!stage->cells[i].old)
+			continue;
+		stage->cells[i].old->keeps_state = back;
+		stage->cells[i].new->keeps_state = !back;
+	}
+}
+
+static void switch_namespace(struct namespace *now, struct namespace *was)
+{
+	struct loader_state *s = loader_state();
+
+	__atomic_store_n(&s->retiring, was, __ATOMIC_RELEASE);
+	__atomic_store_n(&s->namespace, now, __ATOMIC_RELEASE);
+}
+
+int commit_apply(struct loader_stage *stage)
+{
+	int r = machine_patch(stage->patches.patches, stage->patches.n);
+
+	if (r < 0)
+		return r;
+	hand_over_states(stage, false);
+	switch_namespace(stage->after, stage->before);
+	stage->state = STAGE_COMMITTED;
+	return 0;
+}
+
+int commit_revert(struct loader_stage *stage)
+{
+	int r = machine_unpatch(stage->patches.patches, stage->patches.n);
+
+	if (r < 0)
+		return r;
+	hand_over_states(stage, true);
+	switch_namespace(stage->before, stage->after);
+	stage->state = STAGE_READY;
+	return 0;
+}
+
+/* ---- finalising ---- */
+
+static uint64_t unmap(struct record_region *region, bool quarantine)
+{
+	uint64_t bytes = region->bytes;
+
+	machine_unmap(region, quarantine);
+	return bytes;
+}
+
+/* @new: what took its place, or NULL. */
+static uint64_t retire(struct record *old, const struct record *new, bool quarantine)
+{
+	uint64_t bytes = unmap(&old->regions[LINK_TEXT], quarantine) +
+			 unmap(&old->regions[LINK_RODATA], quarantine);
+
+	if (old->keeps_state)
+		bytes += unmap(&old->regions[LINK_STATE], quarantine);
+	for (uint32_t i = 0; i < old->n_exports && !quarantine; i++) {
+		if (old->exports[i].blocking && !blocking(new, old->exports[i].name))
+			stub_give(old->exports[i].stub_at);
+	}
+	record_free(old);
+	return bytes;
+}
+
+/* Until nobody looks at a namespace that is no longer reachable. */
+static void wait_for_readers(struct loader_state *s)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	while (__atomic_load_n(&s->locating, __ATOMIC_ACQUIRE))
+		__builtin_ia32_pause();
+}
+
+uint64_t commit_finalise(struct loader_stage *stage, bool quarantine)
+{
+	struct loader_state *s = loader_state();
+	uint64_t bytes = 0;
+
+	__atomic_store_n(&s->retiring, NULL, __ATOMIC_RELEASE);
+	wait_for_readers(s);
+	for (uint32_t i = 0; i < stage->n_cells; i++) {
+		if (stage->cells[i].old)
+			bytes += retire(stage->cells[i].old, stage->cells[i].new, quarantine);
+	}
+	for (uint32_t i = 0; i < stage->n_gone; i++)
+		bytes += retire(stage->gone[i], NULL, quarantine);
+	namespace_free(stage->before);
+	stage_free(stage);
+	return bytes;
+}

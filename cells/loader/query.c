@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT */
+/* Look-ups and listings. All but loader_locate() hold the loader's lock while they read. */
+#include <theseus/errno.h>
+
+#include "stage.h"
+#include "state.h"
+#include "stubs.h"
+
+static const struct namespace *begin(void)
+{
+	spin_lock(&loader_state()->lock);
+	return loader_state()->namespace;
+}
+
+static int end(int result)
+{
+	spin_unlock(&loader_state()->lock);
+	return result;
+}
+
+static void copy_name(char *dst, size_t size, const char *src)
+{
+	(void)report_format(dst, size, "%s", src);
+}
+
+const struct cell_ops *record_ops(const struct record *r)
+{
+	const struct record_provide *p = record_ops_provide(r);
+
+	return p ? machine_bytes(p->at) : NULL;
+}
+
+/* ---- cells ---- */
+
+/* How many cells are linked to one of the cell's exports, or look up an interface of it. */
+static uint32_t count_refs(const struct namespace *ns, uint32_t index);
+
+static void fill_cell(const struct namespace *ns, uint32_t index, struct loader_cell *c)
+{
+	const struct record *r = ns->cells[index];
+	const struct record_region *state = &r->regions[LINK_STATE];
+
+	memset(c, 0, sizeof(*c));
+	c->ref.id = r->self;
+	memcpy(c->name, r->name, sizeof(c->name));
+	memcpy(c->version, r->version, sizeof(c->version));
+	memcpy(c->summary, r->summary, sizeof(c->summary));
+	memcpy(c->hash, r->hash, sizeof(c->hash));
+	memcpy(c->build_id, r->build_id, sizeof(c->build_id));
+	c->generation = r->generation;
+	c->state_schema = r->state_schema;
+	c->text = window_addr(r->regions[LINK_TEXT].at);
+	c->text_bytes = r->regions[LINK_TEXT].bytes;
+	c->rodata = window_addr(r->regions[LINK_RODATA].at);
+	c->rodata_bytes = r->regions[LINK_RODATA].bytes;
+	c->state = state->bytes ? window_addr(state->at) : 0;
+	c->state_bytes = state->bytes;
+	c->refs = count_refs(ns, index);
+	c->grants = r->grants;
+	c->safety = r->safety;
+	c->quiescence = r->quiescence;
+	c->restart = r->restart;
+}
+
+int loader_cell_at(uint32_t index, struct loader_cell *ret_cell)
+{
+	const struct namespace *ns = begin();
+
+	if (index >= ns->n_cells)
+		return end(-ENOENT);
+	fill_cell(ns, index, ret_cell);
+	return end(0);
+}
+
+int loader_cell_find(const char *name, struct loader_cell *ret_cell)
+{
+	const struct namespace *ns = begin();
+	uint32_t index = namespace_find_cell(ns, name);
+
+	if (index == NAMESPACE_NONE)
+		return end(-ENOENT);
+	fill_cell(ns, index, ret_cell);
+	return end(0);
+}
+
+uint64_t loader_generation(void)
+{
+	uint64_t generation = begin()->generation;
+
+	(void)end(0);
+	return generation;
+}
+
+/* ---- symbols ---- */
+
+static void fill_export(const struct record *r, const struct record_export *e,
+			struct loader_symbol *s)
+{
+	memset(s, 0, sizeof(*s));
+	copy_name(s->name, sizeof(s->name), e->name);
+	memcpy(s->cell, r->name, sizeof(s->cell));
+	s->abi = e->abi;
+	s->addr = window_addr(e->at);
+	copy_name(s->signature, sizeof(s->signature), e->signature);
+}
+
+static void fill_import(const struct namespace *ns, uint32_t cell, uint32_t import,
+			struct loader_symbol *s)
+{
+	uint32_t number = ns->links[ns->first_link[cell] + import].export;
+
+	if (number == NAMESPACE_NONE) {
+		memset(s, 0, sizeof(*s));
+		copy_name(s->name, sizeof(s->name), ns->cells[cell]->imports[import].name);
+		s->abi = ns->cells[cell]->imports[import].abi;
+		return;
+	}
+	fill_export(ns->cells[ns->exports[number].cell], namespace_export(ns, number), s);
+}
+
+int loader_symbol_at(const char *name, bool imports, uint32_t index, struct loader_symbol *ret_symbol)
+{
+	const struct namespace *ns = begin();
+	uint32_t cell = namespace_find_cell(ns, name);
+	const struct record *r;
+
+	if (cell == NAMESPACE_NONE)
+		return end(-ENOENT);
+	r = ns->cells[cell];
+	if (index >= (imports ? r->n_imports : r->n_exports))
+		return end(-ENOENT);
+	if (imports)
+		fill_import(ns, cell, index, ret_symbol);
+	else
+		fill_export(r, &r->exports[index], ret_symbol);
+	return end(0);
+}
+
+/* ---- dependencies ---- */
+
+static void add_symbol(struct loader_dep *d, const char *name)
+{
+	if (d->n_symbols < ARRAY_SIZE(d->symbols))
+		copy_name(d->symbols[d->n_symbols], sizeof(d->symbols[0]), name);
+	d->n_symbols++;
+}
+
+static uint32_t count_sites(const struct record *r, uint32_t import)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < r->n_sites; i++)
+		n += r->sites[i].import == import;
+	return n;
+}
+
+/* What cell @user has linked to exports of @owner. False: nothing. */
+static bool link_dep(const struct namespace *ns, uint32_t user, uint32_t owner, struct loader_dep *d)
+{
+	const struct record *r = ns->cells[user];
+
+	memset(d, 0, sizeof(*d));
+	copy_name(d->via, sizeof(d->via), "link");
+	for (uint32_t i = 0; i < r->n_imports; i++) {
+		uint32_t number = ns->links[ns->first_link[user] + i].export;
+
+		if (number == NAMESPACE_NONE || ns->exports[number].cell != owner)
+			continue;
+		add_symbol(d, r->imports[i].name);
+		d->sites += count_sites(r, i);
+	}
+	return d->n_symbols > 0;
+}
+
+/* Tables of @owner that @user may look up by the @nth interface it declares. */
+static bool iface_dep(const struct namespace *ns, uint32_t user, uint32_t owner, uint32_t nth,
+		      struct loader_dep *d)
+{
+	const char *interface = ns->cells[user]->consumes[nth];
+	const struct record *r = ns->cells[owner];
+
+	memset(d, 0, sizeof(*d));
+	copy_name(d->via, sizeof(d->via), interface);
+	for (uint32_t i = 0; i < r->n_provides; i++) {
+		if (strcmp(r->provides[i].interface, interface) != 0)
+			continue;
+		add_symbol(d, r->provides[i].name);
+		d->sites++;
+	}
+	return d->sites > 0;
+}
+
+/* The @*left-th dependency of @user on @owner, counted down. */
+static bool pair_dep(const struct namespace *ns, uint32_t user, uint32_t owner, uint32_t *left,
+		     struct loader_dep *d)
+{
+	if (user == owner)
+		return false;
+	if (link_dep(ns, user, owner, d) && (*left)-- == 0)
+		return true;
+	for (uint32_t i = 0; i < ns->cells[user]->n_consumes; i++) {
+		if (iface_dep(ns, user, owner, i, d) && (*left)-- == 0)
+			return true;
+	}
+	return false;
+}
+
+static uint32_t count_refs(const struct namespace *ns, uint32_t index)
+{
+	bool depends[LOADER_CELLS_MAX] = {false};
+	const struct record *r = ns->cells[index];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < r->n_exports; i++) {
+		uint32_t link = ns->exports[ns->first_export[index] + i].dependents;
+
+		for (; link != NAMESPACE_NONE; link = ns->links[link].next)
+			depends[ns->links[link].cell] = true;
+	}
+	for (uint32_t user = 0; user < ns->n_cells; user++) {
+		struct loader_dep d;
+
+		for (uint32_t i = 0; i < ns->cells[user]->n_consumes && !depends[user]; i++)
+			depends[user] = iface_dep(ns, user, index, i, &d);
+		n += depends[user] && user != index;
+	}
+	return n;
+}
+
+int loader_dep_at(const char *name, bool reverse, uint32_t index, struct loader_dep *ret_dep)
+{
+	const struct namespace *ns = begin();
+	uint32_t cell = namespace_find_cell(ns, name), left = index;
+	struct loader_dep d;
+
+	for (uint32_t other = 0; cell != NAMESPACE_NONE && other < ns->n_cells; other++) {
+		uint32_t user = reverse ? other : cell, owner = reverse ? cell : other;
+
+		if (!pair_dep(ns, user, owner, &left, &d))
+			continue;
+		*ret_dep = d;
+		memcpy(ret_dep->cell, ns->cells[other]->name, sizeof(ret_dep->cell));
+		return end(0);
+	}
+	return end(-ENOENT);
+}
+
+/* ---- interfaces ---- */
+
+static struct iface handle_of(const struct record_provide *p)
+{
+	return (struct iface){p->slot, slot_read(p->slot).generation};
+}
+
+int iface_at(const char *interface, uint32_t index, char ret_name[CELL_NAME_MAX],
+	     struct iface *ret_handle)
+{
+	const struct namespace *ns = begin();
+
+	for (uint32_t i = 0; i < ns->n_cells; i++) {
+		const struct record *r = ns->cells[i];
+
+		for (uint32_t j = 0; j < r->n_provides; j++) {
+			if (strcmp(r->provides[j].interface, interface) != 0 || index-- > 0)
+				continue;
+			copy_name(ret_name, CELL_NAME_MAX, r->provides[j].name);
+			*ret_handle = handle_of(&r->provides[j]);
+			return end(0);
+		}
+	}
+	return end(-ENOENT);
+}
+
+int iface_find(const char *interface, const char *name, struct iface *ret_handle)
+{
+	const struct namespace *ns = begin();
+
+	for (uint32_t i = 0; i < ns->n_cells; i++) {
+		const struct record_provide *p = record_find_provide(ns->cells[i], interface, name);
+
+		if (!p)
+			continue;
+		*ret_handle = handle_of(p);
+		return end(0);
+	}
+	return end(-ENOENT);
+}
+
+/* ---- addresses ---- */
+
+static void fill_location(const struct record *r, uint32_t at, struct loader_location *l)
+{
+	uint32_t low = 0, high = r->n_functions;
+
+	memcpy(l->cell, r->name, sizeof(l->cell));
+	l->function[0] = '\0';
+	l->offset = at - r->regions[LINK_TEXT].at;
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (r->functions[mid].at <= at)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	/* of several that start at the same place, the one with a size */
+	while (low > 0 && at - r->functions[low - 1].at >= r->functions[low - 1].bytes &&
+	       low > 1 && r->functions[low - 2].at == r->functions[low - 1].at)
+		low--;
+	if (low == 0 || at - r->functions[low - 1].at > r->functions[low - 1].bytes)
+		return;
+	copy_name(l->function, sizeof(l->function), r->functions[low - 1].name);
+	l->offset = at - r->functions[low - 1].at;
+}
+
+static bool locate_stub(const struct namespace *ns, uint32_t at, struct loader_location *l)
+{
+	uint32_t start;
+
+	if (!stub_locate(at, &start))
+		return false;
+	for (uint32_t i = 0; i < ns->n_exports; i++) {
+		const struct record_export *e = namespace_export(ns, i);
+
+		if (!e->blocking || e->stub_at != start)
+			continue;
+		memcpy(l->cell, ns->cells[ns->exports[i].cell]->name, sizeof(l->cell));
+		(void)report_format(l->function, sizeof(l->function), "%s (stub)", e->name);
+		l->offset = at - start;
+		return true;
+	}
+	return false;
+}
+
+int loader_locate(uint64_t addr, struct loader_location *ret_location)
+{
+	struct loader_state *s = loader_state();
+	const struct namespace *ns;
+	const struct record *r = NULL;
+	struct loader_location l;
+	int result = -ENOENT;
+
+	if (addr < GATE_CELL_WINDOW || addr >= GATE_CELL_WINDOW_END)
+		return -ENOENT;
+	/* masked, so that the count falls in bounded time; whoever frees waits for it */
+	upcall_mask();
+	__atomic_add_fetch(&s->locating, 1, __ATOMIC_SEQ_CST);
+	ns = __atomic_load_n(&s->namespace, __ATOMIC_ACQUIRE);
+	if (ns)
+		r = namespace_locate(ns, window_at(addr));
+	if (!r) {
+		const struct namespace *old = __atomic_load_n(&s->retiring, __ATOMIC_ACQUIRE);
+
+		r = old ? namespace_locate(old, window_at(addr)) : NULL;
+	}
+	if (r) {
+		fill_location(r, window_at(addr), &l);
+		result = 0;
+	} else if (ns && locate_stub(ns, window_at(addr), &l)) {
+		result = 0;
+	}
+	__atomic_sub_fetch(&s->locating, 1, __ATOMIC_RELEASE);
+	upcall_unmask();
+	if (result == 0)
+		*ret_location = l;
+	return result;
+}
+
+/* ---- boot marks ---- */
+
+int loader_boot_mark_at(uint32_t index, char ret_name[LOADER_MARK_NAME], uint64_t *ret_tsc)
+{
+	struct loader_state *s = loader_state();
+
+	if (index >= s->n_marks)
+		return -ENOENT;
+	memcpy(ret_name, s->marks[index].name, LOADER_MARK_NAME);
+	*ret_tsc = s->marks[index].tsc;
+	return 0;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A bundle on its way into the namespace. stage.c makes it (opened → checked → placed →
+ * linked → sealed), commit.c puts it into effect and takes it back.
+ */
+#ifndef THESEUS_LOADER_STAGE_H
+#define THESEUS_LOADER_STAGE_H
+
+#include "archive.h"
+#include "machine.h"
+#include "namespace.h"
+#include "slots.h"
+
+#define STAGED_NO_IMPORT UINT16_MAX
+
+/* A cell of the bundle. */
+struct staged_cell {
+	struct manifest_cell manifest; /* borrowed from the bundle: only while linking */
+	struct object object;
+	struct link_layout layout;
+	void *arena;         /* of layout and imports; owned, only while linking */
+	uint16_t *imports;   /* one a symbol: the import it is, or STAGED_NO_IMPORT */
+	struct record *new;
+	struct record *old;  /* what it replaces; NULL = it is new */
+};
+
+enum stage_state {
+	STAGE_MAKING = 0, /* loader_stage_create() is not done */
+	STAGE_READY,
+	STAGE_COMMITTED,
+};
+
+struct loader_stage {
+	enum stage_state state;
+	bool boot;           /* nothing to replace, slots are still writable */
+	struct namespace *before, *after;
+	uint32_t n_cells;    /* of the bundle, those that the boot already has left out */
+	struct staged_cell *cells;
+	uint32_t n_gone;
+	struct record **gone; /* cells that leave */
+	struct patch_list patches; /* what commit changes */
+	uint32_t n_taken;    /* slots and stubs that only this stage knows */
+	struct stage_taken {
+		uint32_t slot;
+		uint32_t stub_at; /* 0 = none */
+	} *taken;
+	uint32_t max_taken;
+};
+
+/*
+ * As loader_stage_create(); @boot: cells that are linked already are left out, slot pages
+ * are sealed with the cells, and the generation stays.
+ */
+int stage_create(struct slice bundle, bool boot, struct loader_stage **ret_stage,
+		 struct loader_report *report) MUST_USE;
+
+/* Frees a stage that is not committed, with all it made. */
+void stage_destroy(struct loader_stage *stage);
+
+/* Opens a cell's object: member, size, hash, format, layout. Result: 0, -EINVAL, -ENOMEM. */
+int stage_open_cell(const struct archive *archive, bool hash, struct staged_cell *cell,
+		    struct loader_report *report) MUST_USE;
+
+/* Frees what only linking needs. */
+void stage_close_cell(struct staged_cell *cell);
+
+/*
+ * Copies and relocates a cell to @memory in the scope of @ns, and records its sites.
+ * Result: 0, -EINVAL with reasons, -ENOMEM.
+ */
+int stage_link(const struct staged_cell *cell, const struct namespace *ns,
+	       const struct link_memory memory[LINK_REGIONS], struct loader_report *report) MUST_USE;
+
+/* The table of cell_ops of a linked cell, or NULL. */
+const struct cell_ops *record_ops(const struct record *r);
+
+/*
+ * For a cell that is linked already: links it once more, into a scratch buffer for the
+ * addresses of its record, which finds the sites; memory must hold the same, except for the
+ * state, which lives. Result: 0, -EINVAL with a reason, -ENOMEM.
+ */
+int adopt_verify(const struct staged_cell *cell, const struct namespace *ns,
+		 struct loader_report *report) MUST_USE;
+
+/* Frees the stage itself, not what it made. */
+void stage_free(struct loader_stage *stage);
+
+/* ---- commit.c ---- */
+
+/* Collects what commit will change. Result: 0, -EPERM with reasons, -ENOMEM. */
+int commit_prepare(struct loader_stage *stage, struct loader_report *report) MUST_USE;
+
+/*
+ * Puts a ready stage into effect, or takes it back. Other CPUs are parked, or there are none
+ * yet. Allocates nothing, takes no lock. Result: 0, or -errno and nothing was changed.
+ */
+int commit_apply(struct loader_stage *stage) MUST_USE;
+int commit_revert(struct loader_stage *stage) MUST_USE;
+
+/* Unmaps and frees what commit made obsolete, and the stage. Result: bytes unmapped. */
+uint64_t commit_finalise(struct loader_stage *stage, bool quarantine);
+
+#endif

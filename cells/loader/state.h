@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef THESEUS_LOADER_STATE_H
+#define THESEUS_LOADER_STATE_H
+
+#include <theseus/spinlock.h>
+
+#include "namespace.h"
+
+#define LOADER_MARKS_MAX 96u
+
+struct loader_mark {
+	char name[LOADER_MARK_NAME];
+	uint64_t tsc;
+};
+
+/*
+ * A commit happens while every other CPU is parked at mask depth 0, so whoever holds the
+ * lock sees one generation from beginning to end.
+ */
+struct loader_state {
+	struct spinlock lock;          /* guards namespace and stage */
+	struct namespace *namespace;   /* what runs */
+	struct namespace *retiring;    /* after a commit, until it is finalised: for loader_locate() */
+	struct loader_stage *stage;    /* the one that exists */
+	uint32_t locating;             /* callers inside loader_locate(), which takes no lock */
+	uint32_t busy;                 /* a stage exists or is being made */
+	uint32_t slot_pages;           /* of IFACE_TABLE that are mapped */
+	uint32_t slot_pages_sealed;
+	struct stub_page *stubs;
+	uint32_t n_marks;
+	struct loader_mark marks[LOADER_MARKS_MAX];
+};
+
+/* The cell's state: one for all its files. */
+struct loader_state *loader_state(void);
+
+/* Notes when a step of the boot ended: "WHAT CELL". */
+void loader_mark(const char *what, const char *cell);
+
+#endif
