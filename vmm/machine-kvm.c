@@ -2,19 +2,15 @@
 #include "machine-kvm.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "board.h"
-#include "boot.h"
+#include "load.h"
 #include "marks.h"
 #include "theseus/gate.h"
 #include "vcpu.h"
 
-#define MEMORY_MAX (GATE_PHYS_MAX - (MEMORY_HIGH_START - MEMORY_LOW_MAX))
 #define PANIC_GRACE_MS 5000u /* from "I crashed" to the exit port: the crash record is long */
 
 struct machine_kvm {
@@ -149,62 +145,6 @@ static const struct machine_ops kvm_ops = {
 
 /* ---- building ---- */
 
-static int open_file(const char *path, struct failure *f)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-
-	return fd < 0 ? fail(f, -errno, "cannot open %s: %s", path, strerror(errno)) : fd;
-}
-
-static int load_guest(struct machine_kvm *k, const char *path, struct boot_image *ret_image,
-		      struct failure *f)
-{
-	int fd = open_file(path, f), r;
-
-	if (fd < 0)
-		return fd;
-	r = boot_load_guest(&k->memory, fd, path, ret_image, f);
-	(void)close(fd);
-	return r;
-}
-
-static int load_bundle(struct machine_kvm *k, const char *path, const struct boot_image *image,
-		       struct boot_range *ret_range, struct failure *f)
-{
-	int fd, r;
-
-	*ret_range = (struct boot_range){0};
-	if (!path)
-		return 0;
-	fd = open_file(path, f);
-	if (fd < 0)
-		return fd;
-	r = boot_load_bundle(&k->memory, fd, path, image, ret_range, f);
-	(void)close(fd);
-	return r;
-}
-
-/* What the guest finds in memory. */
-static int load(struct machine_kvm *k, const struct machine_config *config, gpa_t *ret_entry,
-		gpa_t *ret_start_info, struct failure *f)
-{
-	char cmdline[BOOT_CMDLINE_MAX + 64];
-	struct boot_range bundle;
-	struct boot_image image;
-	int r;
-
-	r = load_guest(k, config->guest, &image, f);
-	if (r < 0)
-		return r;
-	r = load_bundle(k, config->bundle, &image, &bundle, f);
-	if (r < 0)
-		return r;
-	(void)snprintf(cmdline, sizeof(cmdline), "cpus=%u%s%s", config->cpus,
-		       *config->cmdline ? " " : "", config->cmdline);
-	*ret_entry = image.entry;
-	return boot_write_records(&k->memory, &bundle, cmdline, ret_start_info, f);
-}
-
 static int create_vcpus(struct machine_kvm *k, const struct machine_config *config,
 			struct failure *f)
 {
@@ -235,10 +175,10 @@ static int start_threads(struct machine_kvm *k, const struct machine_config *con
 static int build(struct machine_kvm *k, const struct machine_config *config, struct failure *f)
 {
 	const struct msi_sink sink = {vm_signal_msi, &k->vm};
-	gpa_t entry, start_info;
+	struct loaded loaded;
 	int r;
 
-	r = guest_memory_init(&k->memory, config->memory, MEMORY_MAX, f);
+	r = load_memory(&k->memory, config, f);
 	if (r < 0)
 		return r;
 	r = vm_set_memory(&k->vm, &k->memory, f);
@@ -248,7 +188,7 @@ static int build(struct machine_kvm *k, const struct machine_config *config, str
 	if (r < 0)
 		return r;
 	marks_add("memory");
-	r = load(k, config, &entry, &start_info, f);
+	r = load_files(&k->memory, config, &loaded, f);
 	if (r < 0)
 		return r;
 	marks_add("image");
@@ -258,7 +198,7 @@ static int build(struct machine_kvm *k, const struct machine_config *config, str
 	if (r < 0)
 		return r;
 	marks_add("vcpus");
-	r = vcpu_set_entry(&k->vcpus[0], entry, start_info, f);
+	r = vcpu_set_entry(&k->vcpus[0], loaded.entry, loaded.start_info, f);
 	return r < 0 ? r : start_threads(k, config, f);
 }
 

@@ -13,6 +13,7 @@
 #include "api.h"
 #include "log.h"
 #include "machine-kvm.h"
+#include "machine-tcg.h"
 #include "marks.h"
 #include "resident.h"
 #include "rundir.h"
@@ -33,7 +34,7 @@ struct run {
 	struct machine *machine;
 	const char *accel;
 	char accel_reason[sizeof(((struct failure *)0)->text) + 64];
-	unsigned int stops_asked;
+	bool stop_asked;
 	int ready_fd;
 	enum end_status status;
 };
@@ -166,13 +167,21 @@ static uint64_t api_clock(void *ctx)
 
 /* ---- signals ---- */
 
+/*
+ * SIGTERM may come twice for one stop (timeout(1) signals the process and its group), so only
+ * a second ^C means "now".
+ */
 static void on_stop_signal(uv_signal_t *s, int signum)
 {
 	struct run *r = s->data;
+	bool now = signum == SIGINT && r->stop_asked;
 
+	if (r->stop_asked && !now)
+		return;
 	log_printf(r->log, "vmm", "signal %d: %s", signum,
-		   r->stops_asked ? "ending the guest" : "asking the guest to power off");
-	if (r->stops_asked++)
+		   now ? "ending the guest" : "asking the guest to power off");
+	r->stop_asked = true;
+	if (now)
 		r->machine->ops->stop(r->machine);
 	else
 		api_shut_down(r->api);
@@ -243,17 +252,27 @@ static int new_machine(struct run *r, struct failure *f)
 		.note = on_note,
 		.ended = on_ended,
 	};
+	const struct machine_config *config = &r->config->machine;
 	struct vm vm;
 	int e;
 
-	e = vm_open(&vm, f);
-	marks_add("kvm");
-	if (e < 0)
-		return e;
-	r->accel = "kvm";
-	if (r->config->accel == ACCEL_AUTO)
-		(void)snprintf(r->accel_reason, sizeof(r->accel_reason), "/dev/kvm is usable");
-	return machine_kvm_new(&r->config->machine, &vm, &r->loop, &events, &r->machine, f);
+	if (r->config->accel != ACCEL_TCG) {
+		e = vm_open(&vm, f);
+		marks_add("kvm");
+		if (e == 0) {
+			r->accel = "kvm";
+			if (r->config->accel == ACCEL_AUTO)
+				(void)snprintf(r->accel_reason, sizeof(r->accel_reason),
+					       "/dev/kvm is usable");
+			return machine_kvm_new(config, &vm, &r->loop, &events, &r->machine, f);
+		}
+		if (r->config->accel == ACCEL_KVM)
+			return e;
+		(void)snprintf(r->accel_reason, sizeof(r->accel_reason), "KVM is not usable: %s",
+			       f->text);
+	}
+	r->accel = "tcg";
+	return machine_tcg_new(config, &r->loop, &events, &r->machine, f);
 }
 
 static int new_api(struct run *r, struct failure *f)

@@ -6,8 +6,8 @@
 
 #include <theseus/clock.h>
 #include <theseus/loader.h>
+#include <theseus/notice.h>
 #include <theseus/spinlock.h>
-#include <theseus/upcall.h>
 
 #include "serial.h"
 
@@ -201,14 +201,9 @@ int log_watch(struct log_watch_ops_h watcher)
 	return r;
 }
 
-/* ---- faults are log records too ---- */
-
-static void report_fault(const struct upcall_fault *fault)
+/* For cells that were linked before this one. */
+static void notice(uint32_t level, struct cell_ref cell, const char *text)
 {
-	log_write(LOG_ERROR, CELL_SELF,
-		  "fault %llu: vector %u error %#llx address %#llx in %s %s+%#llx, task %s on CPU %u",
-		  (unsigned long long)fault->id, fault->vector, (unsigned long long)fault->error,
-		  (unsigned long long)fault->cr2, fault->cell, fault->function,
-		  (unsigned long long)fault->offset, fault->task_name, fault->cpu);
+	log_write((enum log_level)level, cell, "%s", text);
 }
-CELL_PROVIDE(fault_ops, log) = {.report = report_fault};
+CELL_PROVIDE(notice_ops, log) = {.notice = notice};

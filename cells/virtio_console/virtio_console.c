@@ -19,6 +19,7 @@ CELL_EXPORT(console_attach);
 CELL_EXPORT(console_link_state);
 CELL_EXPORT(console_receive);
 CELL_EXPORT(console_send);
+CELL_EXPORT(console_drained);
 
 CELL_STATE(struct console_state, console);
 
@@ -261,6 +262,32 @@ int console_send(unsigned link, const void *data, size_t len)
 		r = -EPIPE;
 	if (r == 0)
 		r = (int)send(l, data, len);
+	spin_unlock(&console.lock);
+	return r;
+}
+
+static bool drained(struct console_link *l) REQUIRES(console.lock)
+{
+	const uint32_t all = (1u << l->pages) - 1;
+
+	console_tx_reclaim(&console, l);
+	if (l->tx_free == all)
+		return true;
+	virtqueue_interrupts(&console.tx[l->port], true);
+	l->tx_blocked = true;
+	console_tx_reclaim(&console, l);
+	return l->tx_free == all;
+}
+
+int console_drained(unsigned link)
+{
+	struct console_link *l;
+	int r;
+
+	spin_lock(&console.lock);
+	r = enter(link, &l);
+	if (r == 0)
+		r = l->port < 0 ? -EPIPE : drained(l);
 	spin_unlock(&console.lock);
 	return r;
 }

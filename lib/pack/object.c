@@ -276,7 +276,7 @@ static int read_relocs(struct reader *r, const struct raw_section *s, size_t at)
 
 static int read_all(struct reader *r)
 {
-	uint64_t shoff;
+	uint64_t shoff = 0;
 	int e = read_header(r, &shoff);
 
 	if (e == 0)

@@ -24,6 +24,7 @@ static void map_and_unmap(void)
 	page[512] = 0x5678;
 	CHECK(page[0] == 0x1234 && page[512] == 0x5678);
 	EXPECT(run_call(GATE_UNMAP, DYN, 0, 2, 0), 2);
+	EXPECT(((struct gate_run *)arguments(0))->pa, pa);
 	EXPECT(frame(pa), GATE_FRAME_FREE);
 	EXPECT(attempt(touch_read, DYN, NULL), 1 + 14);
 	EXPECT(attempt(touch_read, DYN + PAGE, NULL), 1 + 14);

@@ -51,4 +51,10 @@ int console_receive(unsigned link, void *buf, size_t len, uint32_t *ret_opens) M
  */
 int console_send(unsigned link, const void *data, size_t len) MUST_USE;
 
+/*
+ * Has the device taken all that was sent? Result: 1; 0 not yet, event() follows as it goes;
+ * -EPIPE, -EINVAL, -EIO.
+ */
+int console_drained(unsigned link) MUST_USE;
+
 #endif

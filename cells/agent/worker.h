@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* The services of this cell as they wake one another. */
+#ifndef AGENT_WORKER_H
+#define AGENT_WORKER_H
+
+#include <theseus/service.h>
+
+void agent_wake(void);
+void agent_wake_exec(void);
+void agent_wake_change(void);
+
+struct service_next agent_exec_step(void);
+
+#endif

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Faults. The handler runs on the CPU's fault stack, masked, with the slot still busy (a
+ * fault of its own goes to the last-resort entry). It records what happened and goes on at
+ * the innermost landing of what ran: the frames in between are dropped. That is the place
+ * where unwinding will run them instead.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <theseus/clock.h>
+#include <theseus/gate-call.h>
+#include <theseus/loader.h>
+#include <theseus/switch.h>
+#include <theseus/trap.h>
+
+#include "internal.h"
+
+CELL_EXPORT(upcall_fault_count);
+CELL_EXPORT(upcall_fault_get);
+CELL_EXPORT(upcall_fault_report);
+CELL_EXPORT(upcall_crash);
+CELL_CONSUMES(fault_ops);
+
+#define VECTOR_UD 6
+#define VECTOR_PF 14
+
+static const char *vector_name(uint32_t vector)
+{
+	static const char *const names[] = {
+		"divide error", "debug", "NMI", "breakpoint", "overflow", "bound range",
+		"invalid opcode", "no FPU", "double fault", "", "invalid TSS",
+		"segment not present", "stack segment", "general protection", "page fault", "",
+		"x87 error", "alignment check", "machine check", "SIMD error",
+	};
+
+	return vector < ARRAY_SIZE(names) ? names[vector] : "exception";
+}
+
+static void locate(struct upcall_fault *fault)
+{
+	struct loader_location location;
+
+	if (loader_locate(fault->rip, &location) < 0)
+		return;
+	memcpy(fault->cell, location.cell, sizeof(fault->cell));
+	memcpy(fault->function, location.function, sizeof(fault->function));
+	fault->offset = location.offset;
+}
+
+static void describe(struct upcall_fault *fault, const struct gate_frame *frame,
+		     const struct upcall_regs *regs)
+{
+	const struct task_head *task = percpu_read(task);
+
+	*fault = (struct upcall_fault){
+		.time_ns = clock_now_ns(),
+		.rip = frame->rip,
+		.rsp = frame->rsp,
+		.rflags = frame->rflags,
+		.cr2 = frame->cr2,
+		.error = frame->error,
+		.regs = {regs->rax, regs->rbx, regs->rcx, regs->rdx, regs->rsi, regs->rdi, regs->rbp,
+			 regs->r8, regs->r9, regs->r10, regs->r11, regs->r12, regs->r13, regs->r14,
+			 regs->r15},
+		.vector = (uint32_t)frame->vector,
+		.cpu = percpu_cpu(),
+		.outcome = UPCALL_LANDED,
+	};
+	if (task) {
+		fault->task = task->id;
+		memcpy(fault->task_name, task->name, sizeof(fault->task_name));
+		fault->stack_overflow = frame->vector == VECTOR_PF &&
+					frame->cr2 < task->stack_start &&
+					task->stack_start - frame->cr2 <= PAGE_SIZE;
+	}
+	locate(fault);
+}
+
+static uint64_t record(const struct upcall_fault *fault)
+{
+	struct upcall_state *s = upcall_state();
+	uint64_t id;
+
+	spin_lock(&s->fault_lock);
+	id = ++s->fault_count;
+	s->faults[id % UPCALL_FAULTS_MAX] = *fault;
+	s->faults[id % UPCALL_FAULTS_MAX].id = id;
+	spin_unlock(&s->fault_lock);
+	return id;
+}
+
+/*
+ * An interrupt or NMI whose entry hit the guard page was not handled: the interrupt becomes
+ * pending again, so that landing takes it.
+ */
+static void put_back(struct gate_cpu *cpu)
+{
+	if (cpu->irq.busy) {
+		__asm__ volatile("btsq %1, %0"
+				 : "+m"(cpu->pending)
+				 : "r"(cpu->irq.vector & 0xff)
+				 : "memory", "cc");
+		__asm__ volatile("orl %0, %%gs:0" ::"i"(GATE_MASK_PENDING) : "memory", "cc");
+		cpu->irq.busy = 0;
+	}
+	if (cpu->nmi.busy) {
+		__asm__ volatile("incl %%gs:%c0" ::"i"(PERCPU_OFFSET(nmis)) : "memory", "cc");
+		cpu->nmi.busy = 0;
+	}
+}
+
+/* The text of a deliberate fault (theseus/trap.h), if it is one and readable as such. */
+static void trap_text(const struct upcall_fault *fault, char *ret_text, size_t size)
+{
+	struct loader_location location;
+	const char *reason = (const char *)(uintptr_t)fault->regs[5]; /* rdi */
+	size_t n = 0;
+
+	ret_text[0] = '\0';
+	if (fault->vector != VECTOR_UD || fault->regs[0] != TRAP_MAGIC ||
+	    loader_locate(fault->regs[5], &location) < 0)
+		return;
+	while (n < size - 1 && reason[n] >= ' ' && reason[n] <= '~') {
+		ret_text[n] = reason[n];
+		n++;
+	}
+	ret_text[n] = '\0';
+}
+
+static void print(const struct upcall_fault *f, char *ret_text, size_t size)
+{
+	char trap[80];
+
+	trap_text(f, trap, sizeof(trap));
+	snprintf(ret_text, size,
+		 "%s%s%s in %s:%s+0x%llx (rip 0x%llx cr2 0x%llx error 0x%llx) task %s cpu %u",
+		 f->stack_overflow ? "stack overflow" : vector_name(f->vector), trap[0] ? ": " : "",
+		 trap, f->cell[0] ? f->cell : "?", f->function, (unsigned long long)f->offset,
+		 (unsigned long long)f->rip, (unsigned long long)f->cr2,
+		 (unsigned long long)f->error, f->task ? f->task_name : "-", f->cpu);
+}
+
+static void crash_with(const struct upcall_fault *fault, const char *why)
+{
+	char text[400], what[300];
+
+	print(fault, what, sizeof(what));
+	snprintf(text, sizeof(text), "%s: %s", why, what);
+	gate_crash(text);
+}
+
+/* What would go on must be sure to: its frame on its stack, no lock left behind. */
+static const char *cannot_land(const struct percpu_landing *landing)
+{
+	const struct task_head *task = percpu_read(task);
+	uint64_t at = (uintptr_t)landing;
+
+	if (!task)
+		return "fault before there are tasks";
+	if (!landing)
+		return "fault in a task that nothing protects";
+	if (at < task->stack_start || at > task->stack_end - sizeof(*landing) ||
+	    landing->rsp != at)
+		return "fault with a damaged stack";
+	if (percpu_read(locks) != landing->locks)
+		return "fault while holding a spinlock";
+	return NULL;
+}
+
+void upcall_fault(const struct upcall_regs *regs)
+{
+	struct gate_cpu *cpu = percpu_self();
+	struct percpu_landing *landing = percpu_read(landing);
+	const char *why = cannot_land(landing);
+	struct upcall_fault fault;
+	uint64_t id;
+
+	describe(&fault, &cpu->fault, regs);
+	if (why)
+		crash_with(&fault, why);
+	id = record(&fault);
+	put_back(cpu);
+	while (upcall_depth() > landing->depth + 1)
+		__asm__ volatile("decl %%gs:0" ::: "memory", "cc");
+	while (upcall_depth() < landing->depth + 1)
+		upcall_mask();
+	cpu->fault.busy = 0;
+	switch_land(landing, id);
+}
+
+void upcall_last(void)
+{
+	const struct gate_cpu *cpu = percpu_self();
+	char text[200];
+
+	/* the newer frame lies in the irq slot; nothing that could fault again is called */
+	snprintf(text, sizeof(text),
+		 "fault in the fault handler: vector %u rip 0x%llx cr2 0x%llx, after vector %u rip 0x%llx cr2 0x%llx",
+		 (unsigned)cpu->irq.vector, (unsigned long long)cpu->irq.rip,
+		 (unsigned long long)cpu->irq.cr2, (unsigned)cpu->fault.vector,
+		 (unsigned long long)cpu->fault.rip, (unsigned long long)cpu->fault.cr2);
+	gate_crash(text);
+}
+
+uint64_t upcall_fault_count(void)
+{
+	return __atomic_load_n(&upcall_state()->fault_count, __ATOMIC_ACQUIRE);
+}
+
+int upcall_fault_get(uint64_t id, struct upcall_fault *ret_fault)
+{
+	struct upcall_state *s = upcall_state();
+	int r = -ENOENT;
+
+	spin_lock(&s->fault_lock);
+	if (id != 0 && s->faults[id % UPCALL_FAULTS_MAX].id == id) {
+		*ret_fault = s->faults[id % UPCALL_FAULTS_MAX];
+		r = 0;
+	}
+	spin_unlock(&s->fault_lock);
+	return r;
+}
+
+void upcall_fault_report(uint64_t id)
+{
+	const struct fault_ops *ops;
+	struct upcall_fault fault;
+	char name[CELL_NAME_MAX];
+	struct fault_ops_h handle;
+
+	if (upcall_fault_get(id, &fault) < 0)
+		return;
+	for (uint32_t i = 0; iface_at("fault_ops", i, name, &handle.h) == 0; i++) {
+		ops = fault_ops_get(handle);
+		if (ops)
+			ops->report(&fault);
+	}
+}
+
+void upcall_crash(const char *text)
+{
+	gate_crash(text);
+}
