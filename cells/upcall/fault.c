@@ -10,6 +10,7 @@
 #include <theseus/clock.h>
 #include <theseus/gate-call.h>
 #include <theseus/loader.h>
+#include <theseus/notice.h>
 #include <theseus/switch.h>
 #include <theseus/trap.h>
 
@@ -19,10 +20,11 @@ CELL_EXPORT(upcall_fault_count);
 CELL_EXPORT(upcall_fault_get);
 CELL_EXPORT(upcall_fault_report);
 CELL_EXPORT(upcall_crash);
-CELL_CONSUMES(fault_ops);
+CELL_CONSUMES(notice_ops);
 
 #define VECTOR_UD 6
 #define VECTOR_PF 14
+#define NOTICE_ERROR 0 /* LOG_ERROR of a cell that comes later */
 
 static const char *vector_name(uint32_t vector)
 {
@@ -223,18 +225,20 @@ int upcall_fault_get(uint64_t id, struct upcall_fault *ret_fault)
 
 void upcall_fault_report(uint64_t id)
 {
-	const struct fault_ops *ops;
+	const struct notice_ops *ops;
 	struct upcall_fault fault;
-	char name[CELL_NAME_MAX];
-	struct fault_ops_h handle;
+	struct notice_ops_h log;
+	char text[300];
+	int n;
 
-	if (upcall_fault_get(id, &fault) < 0)
+	if (upcall_fault_get(id, &fault) < 0 || iface_find("notice_ops", "log", &log.h) < 0)
 		return;
-	for (uint32_t i = 0; iface_at("fault_ops", i, name, &handle.h) == 0; i++) {
-		ops = fault_ops_get(handle);
-		if (ops)
-			ops->report(&fault);
-	}
+	ops = notice_ops_get(log);
+	if (!ops)
+		return;
+	n = snprintf(text, sizeof(text), "fault %llu: ", (unsigned long long)id);
+	print(&fault, text + n, sizeof(text) - (size_t)n);
+	ops->notice(NOTICE_ERROR, CELL_SELF, text);
 }
 
 void upcall_crash(const char *text)

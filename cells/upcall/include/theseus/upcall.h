@@ -111,17 +111,8 @@ uint64_t upcall_fault_count(void);
 /* Copies the record with @id. Result: 0, -ENOENT (never was, or overwritten). */
 int upcall_fault_get(uint64_t id, struct upcall_fault *ret_fault) MUST_USE;
 /*
- * Told of every fault after it landed; the log is one. All providers are called.
- * CELL_PROVIDE(fault_ops, NAME). Context: the task that had it, or the interrupted one.
- */
-struct fault_ops {
-	void (*report)(const struct upcall_fault *fault);
-};
-IFACE_DEFINE(fault_ops);
-
-/*
- * Tells the providers of fault_ops of the record @id. Whoever got -EFAULT from
- * switch_protect() calls it: the fault handler itself cannot, it may have interrupted them.
+ * Writes the record @id to the log (theseus/notice.h). Whoever got -EFAULT from
+ * switch_protect() calls it: the fault handler itself cannot, it may have interrupted the log.
  */
 void upcall_fault_report(uint64_t id);
 
