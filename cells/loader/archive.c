@@ -88,6 +88,23 @@ static int member_next(const struct archive *a, uint64_t *offset, struct archive
 	return 1;
 }
 
+/* Two members of one name: a reader that takes the other one would see another bundle. */
+static int check_names_once(const struct archive *a, struct loader_report *report)
+{
+	uint64_t offset = MAGIC_SIZE;
+	struct archive_member m;
+	enum member_kind kind;
+	struct slice first;
+
+	while (member_next(a, &offset, &m, &kind) > 0) {
+		if (kind != MEMBER_FILE || archive_find(a, m.name, &first) < 0 || first.p == m.data.p)
+			continue;
+		report_add(report, "bad-archive", "the bundle has two members %.*s", SLICE_ARG(m.name));
+		return -EINVAL;
+	}
+	return 0;
+}
+
 int archive_open(struct slice bytes, struct archive *ret_archive, struct loader_report *report)
 {
 	struct archive a = {.bytes = bytes, .names = {bytes.p, 0}};
@@ -116,6 +133,9 @@ int archive_open(struct slice bytes, struct archive *ret_archive, struct loader_
 			   n + 1, offset);
 		return r;
 	}
+	r = check_names_once(&a, report);
+	if (r < 0)
+		return r;
 	*ret_archive = a;
 	return 0;
 }
