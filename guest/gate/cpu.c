@@ -29,7 +29,7 @@
 #define ICR_STARTUP 0x4600
 
 #define LAPIC_TIMER_KHZ 1000000ull /* of KVM and QEMU: platform.h */
-#define START_TIMEOUT_MS 5000
+#define START_TIMEOUT_MS 10000 /* generous: the host may be busy */
 #define START_RETRY_MS 20
 
 #define CR4_OSFXSR 0x200

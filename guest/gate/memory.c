@@ -435,20 +435,23 @@ int64_t call_seal(uint64_t n, uint64_t b, uint64_t c)
 
 /* ---- the seed ---- */
 
+static void map_part(uint64_t from, uint64_t to, uint64_t bits)
+{
+	uint64_t pa = boot_record.seed_phys + (from - seed_text);
+	uint8_t *state = &frame_state[pa / PAGE], *end = state + (to - from) / PAGE;
+	uint64_t *pte = &pt_seed[(from - seed_text) / PAGE];
+
+	for (bits |= pa | PTE_P | PTE_U; state < end; bits += PAGE) {
+		*pte++ = bits;
+		*state++ = GATE_FRAME_MAPPED;
+	}
+}
+
 void map_seed(void)
 {
-	const uint64_t base = boot_record.seed_phys - seed_text;
-	uint64_t va, bits, *pte = pt_seed;
-
-	for (va = seed_text; va < seed_limit; va += PAGE) {
-		bits = PTE_P | PTE_U;
-		if (va < seed_rodata)
-			bits |= (uint64_t)GATE_GRANT_ALL << PTE_GRANT_SHIFT;
-		else
-			bits |= PTE_NX | (va < seed_data ? 0 : PTE_W);
-		*pte++ = (va + base) | bits;
-		frame_state[(va + base) / PAGE] = GATE_FRAME_MAPPED;
-	}
+	map_part(seed_text, seed_rodata, (uint64_t)GATE_GRANT_ALL << PTE_GRANT_SHIFT);
+	map_part(seed_rodata, seed_data, PTE_NX);
+	map_part(seed_data, seed_limit, PTE_NX | PTE_W);
 	seed_pages = (seed_limit - seed_text) / PAGE;
 }
 

@@ -24,6 +24,7 @@ void say_hex(uint64_t value);
 /* One TAP line. */
 void result(bool ok, const char *what, const char *file, int line);
 void result_equal(int64_t got, int64_t want, const char *what, const char *file, int line);
+void plan(void); /* the TAP plan: no results after it */
 _Noreturn void finish(void);
 
 #define CHECK(cond) result((cond), #cond, __FILE__, __LINE__)
@@ -83,9 +84,9 @@ void mask(void);
 /* Starts a CPU in fn on a stack of its own, masked. */
 int64_t start_cpu(unsigned int cpu, void (*fn)(void));
 
-/* Waits until *@word reads @want; false after about ten seconds. */
+/* Waits until *@word reads @want; false after about 40 seconds. */
 bool wait_for(const volatile uint64_t *word, uint64_t want);
 
-extern uint8_t irq_entry[], fault_entry[], nmi_entry[], last_entry[];
+extern uint8_t irq_entry[], fault_entry[], nmi_entry[], last_entry[], bad_fault_entry[];
 
 #endif

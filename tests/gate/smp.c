@@ -285,12 +285,13 @@ static void thief(void)
 static void limbo(void)
 {
 	volatile uint64_t *page = (volatile uint64_t *)DYN;
-	uint64_t i, rounds = 0, refused = 0;
+	uint64_t i, rounds = 0, refused = 0, end = __builtin_ia32_rdtsc() + BOOT->tsc_khz * 60000;
 	int64_t ret;
 
 	limbo_pa = take_frames(1);
 	give(thief);
-	for (i = 0; i < 100000 && (rounds < 200 || !seen_busy || !seen_state); i++) {
+	/* until the other CPU has met limbo often enough to mean something; seldom longer than 1 s */
+	for (i = 0; __builtin_ia32_rdtsc() < end && (rounds < 200 || !seen_busy || !seen_state); i++) {
 		ret = run_call(GATE_MAP, DYN, limbo_pa, 1, GATE_RUN_WRITE);
 		refused += ret == -EBUSY || ret == -EEXIST;
 		if (ret != 1)
