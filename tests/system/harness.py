@@ -3,8 +3,7 @@
 Boots VMs through the real command-line tools and talks to them the way an operator does.
 
 Every test file is run as `FILE BACKEND CPUS`; BACKEND is kvm, tcg or libvirt. The build
-directory comes in THESEUS_BUILD. Run directories are private to the test process, so tests
-do not see each other's VMs.
+directory comes in THESEUS_BUILD. Every VM has a name of its own, so tests do not meet.
 """
 import contextlib
 import json
@@ -65,19 +64,27 @@ class Result:
 
 
 class Sandbox:
-    """Private places for sockets, logs and pid files; kills what is left at the end."""
+    """A scratch folder and the names of this test's VMs; ends and removes what is left of them."""
 
     def __init__(self):
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="theseus-test-"))
-        self.env = dict(os.environ)
-        for name in ("runtime", "state"):
-            (self.root / name).mkdir(mode=0o700)
-        self.env.update(
-            XDG_RUNTIME_DIR=str(self.root / "runtime"),
-            XDG_STATE_HOME=str(self.root / "state"),
-            THESEUS_BUILD=str(BUILD),
-        )
+        self.env = dict(os.environ, THESEUS_BUILD=str(BUILD))
         self.env.pop("THESEUS_VM", None)
+        if os.geteuid() == 0:
+            self.runtime, self.state = pathlib.Path("/run/theseus"), pathlib.Path("/var/lib/theseus")
+        else:
+            for variable in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
+                place = self.root / variable
+                place.mkdir(mode=0o700)
+                self.env[variable] = str(place)
+            self.runtime = self.root / "XDG_RUNTIME_DIR" / "theseus"
+            self.state = self.root / "XDG_STATE_HOME" / "theseus"
+        self.names = []
+
+    def name(self, word):
+        """A VM name that no other test has."""
+        self.names.append(f"test-{os.getpid()}-{word}")
+        return self.names[-1]
 
     def ctl(self, *args, status=0, limit=LIMIT, input=None):
         """Runs theseusctl; `status` is the expected exit status (None = any)."""
@@ -90,30 +97,32 @@ class Sandbox:
         return result
 
     def close(self, failed=False):
-        for pid_file in self.root.glob("runtime/theseus/*/pid"):
-            with contextlib.suppress(ValueError, ProcessLookupError, FileNotFoundError):
-                os.kill(int(pid_file.read_text().split()[0]), 9)
-        if failed:
-            for log in self.root.glob("state/theseus/*/*.log*"):
-                print(f"--- {log.name} (last lines) ---")
-                print("\n".join(log.read_text(errors="replace").splitlines()[-60:]))
+        for name in self.names:
+            with contextlib.suppress(ValueError, IndexError, ProcessLookupError, FileNotFoundError):
+                os.kill(int((self.runtime / name / "pid").read_text().split()[0]), 9)
+            if failed:
+                for log in sorted((self.state / name).glob("*.log")):
+                    print(f"--- {log} (last lines) ---")
+                    print("\n".join(log.read_text(errors="replace").splitlines()[-60:]))
+            shutil.rmtree(self.runtime / name, ignore_errors=True)
+            shutil.rmtree(self.state / name, ignore_errors=True)
         shutil.rmtree(self.root, ignore_errors=True)
 
 
 class Vm:
     """A running guest. `ctl` speaks to it; `target` are the options that select it."""
 
-    def __init__(self, backend, cpus, sandbox, name="t", mem=128):
-        self.backend, self.cpus, self.sandbox, self.name = backend, cpus, sandbox, name
+    def __init__(self, backend, cpus, sandbox, mem=128):
+        self.backend, self.cpus, self.sandbox, self.name = backend, cpus, sandbox, sandbox.name("vm")
         if backend == "libvirt":
             import libvirt_domain
-            self.domain = libvirt_domain.Domain(sandbox, name, cpus, mem)
+            self.domain = libvirt_domain.Domain(sandbox, self.name, cpus, mem)
             self.target = ["--domain", self.domain.name, "--connect", self.domain.uri]
             self.started = None
         else:
             self.domain = None
-            self.target = ["-n", name]
-            self.started = sandbox.ctl("-n", name, "run", "--accel", backend, "--cpus", cpus,
+            self.target = ["-n", self.name]
+            self.started = sandbox.ctl("-n", self.name, "run", "--accel", backend, "--cpus", cpus,
                                        "--mem", mem, "--detach", "--json").json
 
     def ctl(self, *args, **kwargs):

@@ -5,7 +5,6 @@ import pathlib
 import shutil
 import subprocess
 import time
-import uuid
 import xml.etree.ElementTree as ET
 
 import harness
@@ -40,7 +39,7 @@ def require():
 class Domain:
     def __init__(self, sandbox, name, cpus, mem):
         self.uri = URI
-        self.name = f"theseus-{name}-{uuid.uuid4().hex[:8]}"
+        self.name = f"theseus-{name}"
         tree = ET.parse(XML)
         root = tree.getroot()
         root.find("name").text = self.name

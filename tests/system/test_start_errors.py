@@ -17,30 +17,31 @@ def fails(sandbox, name, *args, status, words, prefix=()):
     error = json.loads((done.stdout or done.stderr).strip().splitlines()[-1])
     for word in words:
         expect(word in error["message"], f"{args}: {word!r} not in {error}")
-    expect(not (sandbox.root / "runtime" / "theseus" / name / "sock").exists(), f"{args}: left a socket")
+    expect(not (sandbox.runtime / name / "sock").exists(), f"{args}: left a socket")
     print(f"ok: {args}: {error['message']}")
 
 
 def main():
     sandbox = harness.Sandbox()
     try:
+        name = sandbox.name("a")
         cells = harness.CELLS / "boot.cells"
-        fails(sandbox, "a", "--guest", cells, "--accel", "tcg", status=1, words=["boot.cells"])
-        fails(sandbox, "a", "--guest", "/nonexistent/guest", "--accel", "tcg", status=1, words=["/nonexistent/guest"])
-        fails(sandbox, "a", "--bundle", harness.GUEST, "--accel", "tcg", status=1, words=["theseus.elf"])
-        fails(sandbox, "a", "--mem", "8", "--accel", "tcg", status=1, words=["8", "MiB"])
-        fails(sandbox, "a", "--cpus", "1000", "--accel", "tcg", status=1, words=["1000"])
+        fails(sandbox, name, "--guest", cells, "--accel", "tcg", status=1, words=["boot.cells"])
+        fails(sandbox, name, "--guest", "/nonexistent/guest", "--accel", "tcg", status=1, words=["/nonexistent/guest"])
+        fails(sandbox, name, "--bundle", harness.GUEST, "--accel", "tcg", status=1, words=["theseus.elf"])
+        fails(sandbox, name, "--mem", "8", "--accel", "tcg", status=1, words=["8", "MiB"])
+        fails(sandbox, name, "--cpus", "1000", "--accel", "tcg", status=1, words=["1000"])
         fails(sandbox, "../evil", "--accel", "tcg", status=2, words=["name"])
         usable, _ = harness.kvm_usable()
         if usable:
-            fails(sandbox, "a", "--guest", cells, "--accel", "kvm", status=1, words=["boot.cells"])
-            fails(sandbox, "a", "--mem", "8", "--accel", "kvm", status=1, words=["8", "MiB"])
+            fails(sandbox, name, "--guest", cells, "--accel", "kvm", status=1, words=["boot.cells"])
+            fails(sandbox, name, "--mem", "8", "--accel", "kvm", status=1, words=["8", "MiB"])
         if os.getuid() == 0 and shutil.which("unshare"):
             hide = ["unshare", "-m", "sh", "-c",
                     "mount --bind /dev/null /dev/kvm 2>/dev/null || mount -t tmpfs none /dev/kvm 2>/dev/null || exit 77;"
                     'exec "$@"', "sh"]
             if os.path.exists("/dev/kvm"):
-                fails(sandbox, "a", "--accel", "kvm", status=1, words=["/dev/kvm"], prefix=hide)
+                fails(sandbox, name, "--accel", "kvm", status=1, words=["/dev/kvm"], prefix=hide)
         sandbox.ctl("-n", "nobody", "status", status=3)
         sandbox.ctl("stop", status=2)
         sandbox.ctl("no-such-verb", status=2)
