@@ -48,9 +48,9 @@ static int agent_init(const struct cell_boot *boot)
 {
 	int r = log_watch(IFACE(log_watch_ops, agent));
 
-	(void)boot;
 	if (r < 0)
 		return r;
+	agent->record = boot->record;
 	frame_decoder_init(&agent->decoder);
 	r = console_attach(PLATFORM_CONTROL_PORT, IFACE(console_client_ops, agent), PORT_PAGES,
 			   &agent->link);

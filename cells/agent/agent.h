@@ -119,6 +119,7 @@ struct agent_exec_job {
 };
 
 struct agent_state {
+	const struct boot_record *record; /* mapped for good, no cell's */
 	bool attached;
 	bool announced;
 	unsigned link;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "agent.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -73,7 +74,7 @@ static void remember(struct agent_memory *m, const Theseus__Response *r)
 {
 	size_t len = theseus__response__get_packed_size(r);
 	uint8_t *room = NULL;
-	uint32_t at;
+	uint32_t at = 0;
 
 	if (worth_keeping(r->status) && len <= FRAME_PAYLOAD_MAX)
 		room = ring_take((uint32_t)len, &at);
@@ -129,9 +130,10 @@ void agent_memory_replay(const struct agent_memory *m)
 void agent_answer(const struct agent_call *call, Theseus__Response *r)
 {
 	Theseus__Response cut = THESEUS__RESPONSE__INIT;
-	Theseus__Error error = THESEUS__ERROR__INIT;
+	Theseus__Error error;
 	struct agent_requester to = call->to;
 
+	theseus__error__init(&error);
 	if (theseus__response__get_packed_size(r) > FRAME_PAYLOAD_MAX) {
 		error.code = agent_text("too-large");
 		error.message = agent_text("the answer does not fit a frame");
@@ -159,9 +161,10 @@ void agent_fail_reasons(const struct agent_call *call, Theseus__Status status, c
 			const char *message, const char *reasons, size_t n, size_t stride)
 {
 	Theseus__Response r = THESEUS__RESPONSE__INIT;
-	Theseus__Error e = THESEUS__ERROR__INIT;
 	char *list[LOADER_REASONS_MAX];
+	Theseus__Error e;
 
+	theseus__error__init(&e);
 	if (n > ARRAY_SIZE(list))
 		n = ARRAY_SIZE(list);
 	for (size_t i = 0; i < n; i++)

@@ -13,36 +13,61 @@
 #include <theseus/upcall.h>
 
 #define CELLS_MAX 128u
-#define SYMBOLS_MAX 256u /* listed of one cell */
+#define SYMBOLS_MAX 128u /* listed of one cell, each way */
+#define MARKS_MAX 128u
 #define DEPS_MAX 128u
 
-static const struct boot_record *boot_record(void)
-{
-	return (const struct boot_record *)(uintptr_t)GATE_BOOT_RECORD;
-}
-
 /* ---- hello ---- */
+
+struct mark_rows {
+	Theseus__BootMark *list[MARKS_MAX];
+	Theseus__BootMark rows[MARKS_MAX];
+	char names[MARKS_MAX][LOADER_MARK_NAME];
+};
+
+/* Where boot time went; without memory for it the answer goes without. */
+static size_t list_marks(struct mark_rows *m)
+{
+	uint64_t tsc;
+	size_t n = 0;
+
+	while (n < MARKS_MAX && loader_boot_mark_at((uint32_t)n, m->names[n], &tsc) == 0) {
+		theseus__boot_mark__init(&m->rows[n]);
+		m->rows[n].name = m->names[n];
+		m->rows[n].at_ns = clock_ns_of_tsc(tsc);
+		m->list[n] = &m->rows[n];
+		n++;
+	}
+	return n;
+}
 
 void agent_hello(const struct agent_call *call, const Theseus__Hello *m)
 {
 	static const char *const features[] = {"exec", "log-follow", "stage", "swap"};
 	Theseus__Response r = THESEUS__RESPONSE__INIT;
-	Theseus__HelloReply reply = THESEUS__HELLO_REPLY__INIT;
 	char *list[ARRAY_SIZE(features)];
+	OWNED(heap_drop) struct mark_rows *marks = NULL;
+	Theseus__HelloReply reply;
 
+	theseus__hello_reply__init(&reply);
 	if (m->protocol_min > AGENT_PROTOCOL || m->protocol_max < AGENT_PROTOCOL) {
 		agent_fail(call, THESEUS__STATUS__STATUS_UNSUPPORTED, "protocol-mismatch",
 			   "the guest speaks protocol %u, you %u to %u", AGENT_PROTOCOL,
 			   m->protocol_min, m->protocol_max);
 		return;
 	}
+	marks = heap_alloc(CELL_SELF, sizeof(*marks));
 	for (unsigned i = 0; i < ARRAY_SIZE(features); i++)
 		list[i] = agent_text(features[i]);
 	reply.protocol = AGENT_PROTOCOL;
-	reply.build_id = agent_text(boot_record()->build_id);
+	reply.build_id = agent_text(agent->record->build_id);
 	reply.features = list;
 	reply.n_features = ARRAY_SIZE(list);
 	reply.max_upload = AGENT_UPLOAD_MAX;
+	if (marks) {
+		reply.boot_marks = marks->list;
+		reply.n_boot_marks = list_marks(marks);
+	}
 	r.body_case = THESEUS__RESPONSE__BODY_HELLO;
 	r.hello = &reply;
 	agent_answer(call, &r);
@@ -76,11 +101,12 @@ static uint32_t count_cells(void)
 void agent_status(const struct agent_call *call)
 {
 	Theseus__Response r = THESEUS__RESPONSE__INIT;
-	Theseus__StatusReply reply = THESEUS__STATUS_REPLY__INIT;
+	Theseus__StatusReply reply;
 	struct frames_stats frames;
 	struct mapped_stats mapped;
 	char text[64];
 
+	theseus__status_reply__init(&reply);
 	frames_stats(&frames);
 	mapped_stats(&mapped);
 	reply.generation = loader_generation();
@@ -214,8 +240,7 @@ static size_t list_symbols(struct symbol_rows *s, const char *cell, bool imports
 		to->cell = from->cell;
 		to->abi = from->abi;
 		to->addr = from->addr;
-		if (from->signature)
-			to->signature = agent_text(from->signature);
+		to->signature = from->signature;
 		s->list[imports][n++] = to;
 	}
 	return n;
@@ -287,7 +312,7 @@ static size_t list_deps(struct dep_rows *d, const char *name, bool reverse)
 void agent_cell_deps(const struct agent_call *call, const Theseus__CellDeps *m)
 {
 	Theseus__Response r = THESEUS__RESPONSE__INIT;
-	Theseus__CellDepsReply reply = THESEUS__CELL_DEPS_REPLY__INIT;
+	Theseus__CellDepsReply reply;
 	OWNED(heap_drop) struct dep_rows *d = NULL;
 	struct loader_cell c;
 
@@ -300,6 +325,7 @@ void agent_cell_deps(const struct agent_call *call, const Theseus__CellDeps *m)
 		fail_no_memory(call);
 		return;
 	}
+	theseus__cell_deps_reply__init(&reply);
 	reply.name = c.name;
 	reply.reverse = m->reverse;
 	reply.n_deps = list_deps(d, c.name, m->reverse);

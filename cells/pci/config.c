@@ -3,7 +3,7 @@
 #include "pci-internal.h"
 
 #include <theseus/errno.h>
-#include <theseus/gate-call.h>
+#include <theseus/gate.h>
 #include <theseus/platform.h>
 
 _Static_assert(2 * PCI_READ_MAX <= GATE_PORTS_MAX, "a batch is one gate call");
@@ -25,11 +25,10 @@ uint32_t pci_address(unsigned bus, unsigned slot, unsigned fn, unsigned offset)
 	       (offset & 0xfc);
 }
 
-/* The latch at 0xcf8 is one for all CPUs: the lock covers both halves of every access. */
 int pci_read_batch(const uint32_t *addresses, unsigned n, uint32_t *ret_values)
 {
 	struct gate_port ports[2 * PCI_READ_MAX];
-	int64_t r;
+	int r;
 
 	if (n == 0 || n > PCI_READ_MAX)
 		return -EINVAL;
@@ -37,11 +36,9 @@ int pci_read_batch(const uint32_t *addresses, unsigned n, uint32_t *ret_values)
 		ports[2 * i] = (struct gate_port){PLATFORM_PORT_PCI_ADDRESS, 4, 1, addresses[i]};
 		ports[2 * i + 1] = (struct gate_port){PLATFORM_PORT_PCI_DATA, 4, 0, 0};
 	}
-	pci_lock();
-	r = gate_port(ports, 2 * n);
-	pci_unlock();
+	r = pci_ports(ports, 2 * n);
 	if (r < 0)
-		return (int)r;
+		return r;
 	for (unsigned i = 0; i < n; i++)
 		ret_values[i] = ports[2 * i + 1].value;
 	return 0;
@@ -65,12 +62,8 @@ int pci_write(const struct pci_function *f, uint8_t offset, uint32_t value)
 		{PLATFORM_PORT_PCI_ADDRESS, 4, 1, pci_address(f->bus, f->slot, f->fn, offset)},
 		{PLATFORM_PORT_PCI_DATA, 4, 1, value},
 	};
-	int64_t r;
 
-	pci_lock();
-	r = gate_port(ports, 2);
-	pci_unlock();
-	return r < 0 ? (int)r : 0;
+	return pci_ports(ports, 2);
 }
 
 int pci_enable(const struct pci_function *f)

@@ -24,8 +24,11 @@ struct pci_state {
 	struct pci_function functions[PCI_FUNCTIONS_MAX];
 };
 
-void pci_lock(void);
-void pci_unlock(void);
+/*
+ * One gate call. The latch at 0xcf8 is one for all CPUs: a lock is held around both halves of
+ * every access. Result: 0 or -errno.
+ */
+int pci_ports(struct gate_port *ports, unsigned n) MUST_USE;
 
 /* The value for port 0xcf8. */
 uint32_t pci_address(unsigned bus, unsigned slot, unsigned fn, unsigned offset);

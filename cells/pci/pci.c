@@ -3,6 +3,7 @@
 
 #include <theseus/cell.h>
 #include <theseus/errno.h>
+#include <theseus/gate-call.h>
 #include <theseus/mapped.h>
 
 CELL_INFO(.name = "pci", .version = "1.0.0", .summary = "PCI functions, BARs and MSI-X",
@@ -21,14 +22,14 @@ CELL_EXPORT(pci_msix_close);
 CELL_EXPORT(pci_msix_route);
 CELL_EXPORT(pci_msix_enable);
 
-void pci_lock(void)
+int pci_ports(struct gate_port *ports, unsigned n)
 {
-	spin_lock(&pci.ports);
-}
+	int64_t r;
 
-void pci_unlock(void)
-{
+	spin_lock(&pci.ports);
+	r = gate_port(ports, n);
 	spin_unlock(&pci.ports);
+	return r < 0 ? (int)r : 0;
 }
 
 static bool matches(const struct pci_function *f, uint16_t vendor, uint16_t device)
