@@ -19,6 +19,7 @@
 #include <cmocka.h>
 #include <json-c/json.h>
 
+#include "bundle/bundle.h"
 #include "ctl.h"
 #include "peer-test.h"
 #include "util.h"
@@ -220,7 +221,8 @@ static void test_usage(void **state)
 	assert_int_equal(run(fx, "-n a swap-cell"), CTL_USAGE);
 	assert_int_equal(run(fx, "-n a swap-cell --stage 1 f"), CTL_USAGE);
 	assert_int_equal(run(fx, "-n a swap-cell f --timeout soon"), CTL_USAGE);
-	assert_int_equal(run(fx, "-n a swap-cell a=f b=g"), CTL_USAGE);
+	assert_int_equal(run(fx, "-n a swap-cell a=f b=g a=h"), CTL_USAGE);
+	assert_int_equal(run(fx, "-n a swap-cell a=f g"), CTL_USAGE);
 	assert_int_equal(run(fx, "-n a swap-cell f g"), CTL_USAGE);
 	assert_int_equal(run(fx, "-n a swap-cell a="), CTL_USAGE);
 	assert_int_equal(run(fx, "-n a log --since 99999999999999999999"), CTL_USAGE);
@@ -351,8 +353,51 @@ static void test_status(void **state)
 	assert_string_equal(strchr(fx->out, '{'), strstr(fx->out, "{vm="));
 	assert_out_has(fx->out, "theseus_vmm_exits_pio{");
 	assert_out_has(fx->out, "} 42\n");
+}
+
+/* An object file with sections of every kind, as the packer leaves it: by the assembler. */
+static void write_debug_file(struct fixture *fx)
+{
+	char command[512];
+
+	(void)snprintf(command, sizeof(command),
+		       "printf '%%s\\n' '.text' '.skip 100' '.section .rodata' '.skip 3' "
+		       "'.section .data.rel.ro,\"aw\"' '.balign 16' '.skip 8' "
+		       "'.section .theseus.state,\"aw\"' '.skip 8' "
+		       "'.section .note.gnu.build-id,\"\",@note' '.long 4,20,3' '.asciz \"GNU\"' "
+		       "'.ascii \"01234567890123456789\"' | as -o %s/x.debug -",
+		       fx->dir);
+	assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c): a test's own command */
+}
+
+static void test_symbols(void **state)
+{
+	struct fixture *fx = *state;
+	char path[96];
+
+	fx->peer.build_id = "01234567890123456789";
+	start(fx);
+	(void)setenv("THESEUS_DEBUG_DIR", fx->dir, 1);
+	write_bundle(fx, 100); /* another file in that folder */
 	assert_int_equal(run(fx, "symbols --json"), 0);
-	assert_string_equal(member(first_of(fx, "cells"), "build_id"), "abcd0000");
+	assert_null(member(first_of(fx, "cells"), "file"));
+
+	write_debug_file(fx);
+	(void)snprintf(path, sizeof(path), "%s/x.debug", fx->dir);
+	assert_int_equal(run(fx, "symbols"), 0);
+	assert_out_has(fx->out, "add-symbol-file \"");
+	assert_out_has(fx->out,
+		       "x.debug\" -s .text 0x600000001000 -s .rodata 0x600000003000 "
+		       "-s .data.rel.ro 0x600000003010 -s .theseus.state 0x600000005000\n");
+	assert_out_has(fx->err, "no debug file for caller");
+	assert_int_equal(run(fx, "symbols --json"), 0);
+	assert_string_equal(member(first_of(fx, "cells"), "file"), path);
+
+	(void)unlink(path);
+	(void)setenv("THESEUS_DEBUG_DIR", "/nonexistent", 1);
+	assert_int_equal(run(fx, "--json symbols"), CTL_FAILED);
+	assert_string_equal(field(fx, "code"), "no-debug-files");
+	(void)unsetenv("THESEUS_DEBUG_DIR");
 }
 
 static void test_hostile_text(void **state)
@@ -533,7 +578,7 @@ static void test_swap(void **state)
 
 	start(fx);
 	write_bundle(fx, 50000);
-	assert_int_equal(run(fx, "swap-cell greeter=%s --json", fx->file), 0);
+	assert_int_equal(run(fx, "swap-cell %s --json", fx->file), 0);
 	assert_string_equal(field(fx, "schema"), "theseus.swap-cell/1");
 	assert_string_equal(field(fx, "result"), "committed");
 	assert_string_equal(field(fx, "generation"), "4");
@@ -566,16 +611,86 @@ static void test_swap_dry_run(void **state)
 	assert_int_equal(fx->peer.drops, 1);
 }
 
-static void test_swap_other_cell(void **state)
+/* Bundle @file of the cells @a and @b (NULL = one cell), whose object is their name. */
+static void write_real_bundle(const char *file, const char *a, const char *b)
+{
+	const char *names[] = {a, b};
+	Theseus__Cell cells[2];
+	struct bundle_input inputs[2];
+	struct bundle_header header = {.sequence = 1};
+	struct buf out = {0};
+	size_t n = b ? 2 : 1;
+	FILE *f;
+
+	for (size_t i = 0; i < n; i++) {
+		theseus__cell__init(&cells[i]);
+		cells[i].name = (char *)(uintptr_t)names[i];
+		cells[i].version = (char *)(uintptr_t) "1.2.3";
+		inputs[i] = (struct bundle_input){&cells[i], (const uint8_t *)names[i],
+						  strlen(names[i])};
+	}
+	assert_int_equal(bundle_write(&header, inputs, n, &out), 0);
+	f = fopen(file, "we");
+	assert_non_null(f);
+	assert_int_equal(fwrite(out.data, 1, out.len, f), out.len);
+	assert_int_equal(fclose(f), 0);
+	buf_done(&out);
+}
+
+static void test_swap_named_cell(void **state)
 {
 	struct fixture *fx = *state;
+	uint8_t *data;
+	size_t len;
 
 	start(fx);
-	write_bundle(fx, 100);
+	write_real_bundle(fx->file, "greeter", "caller");
+	assert_int_equal(run(fx, "swap-cell greeter=%s", fx->file), 0);
+	assert_int_equal(run(fx, "swap-cell greeter=%s caller=%s", fx->file, fx->file), 0);
+	assert_int_equal(read_file(fx->file, 1 << 20, &data, &len), 0);
+	assert_int_equal(fx->peer.upload_size, len);
+	assert_memory_equal(fx->peer.upload, data, len);
+	free(data);
+
 	assert_int_equal(run(fx, "--json swap-cell sched=%s", fx->file), CTL_REFUSED);
 	assert_string_equal(field(fx, "code"), "not-in-bundle");
-	assert_int_equal(fx->peer.swaps, 0);
-	assert_int_equal(fx->peer.drops, 1);
+	assert_out_has(fx->out, "it has greeter 1.2.3");
+	write_bundle(fx, 1000);
+	assert_int_equal(run(fx, "--json swap-cell greeter=%s", fx->file), CTL_REFUSED);
+	assert_string_equal(field(fx, "code"), "not-an-archive");
+	(void)unlink(fx->file);
+	assert_int_equal(run(fx, "--json swap-cell greeter=%s", fx->file), CTL_FAILED);
+	assert_string_equal(field(fx, "code"), "no-such-file");
+	assert_int_equal(fx->peer.swaps, 2);
+}
+
+static void test_swap_merges_bundles(void **state)
+{
+	struct fixture *fx = *state;
+	struct reasons reasons = {0};
+	struct bundle *bundle = NULL;
+	struct bundle_cell cell;
+	char second[96];
+
+	/* Cells of two files arrive as one bundle, each of them whole, and nothing beside them. */
+	start(fx);
+	(void)snprintf(second, sizeof(second), "%s/c.cells", fx->dir);
+	write_real_bundle(fx->file, "greeter", "log");
+	write_real_bundle(second, "caller", NULL);
+	assert_int_equal(run(fx, "swap-cell caller=%s greeter=%s", second, fx->file), 0);
+	assert_int_equal(
+		bundle_open("upload", fx->peer.upload, fx->peer.upload_size, &bundle, &reasons), 0);
+	assert_int_equal(bundle_n_cells(bundle), 2);
+	assert_string_equal(bundle_cell_at(bundle, 0).manifest->name, "caller");
+	assert_int_equal(bundle_cell_find(bundle, "greeter", &cell), 0);
+	assert_memory_equal(cell.object, "greeter", 7);
+	bundle_free(bundle);
+	reasons_done(&reasons);
+
+	assert_int_equal(run(fx, "swap-cell caller=%s sched=%s", second, fx->file), CTL_REFUSED);
+	(void)unlink(second);
+	assert_int_equal(run(fx, "swap-cell caller=%s greeter=%s", second, fx->file), CTL_FAILED);
+	assert_int_equal(fx->peer.swaps, 1);
 }
 
 static void test_swap_statuses(void **state)
@@ -799,9 +914,8 @@ static void test_run_fails(void **state)
 	struct fixture *fx = *state;
 	const char *args = "--json -n theseusctl-test run --guest /dev/null --bundle /dev/null";
 
-	write_script(fx,
-		     "echo '{\"ready\":false,\"code\":\"no-kvm\",\"message\":\"/dev/kvm: no\"}' "
-		     ">&$2; exit 1");
+	write_script(fx, "echo '{\"code\":\"no-kvm\",\"error\":\"/dev/kvm: no\"}' "
+			 ">&$2; exit 1");
 	assert_int_equal(run(fx, "%s", args), CTL_FAILED);
 	assert_string_equal(field(fx, "code"), "no-kvm");
 	assert_string_equal(field(fx, "message"), "/dev/kvm: no");
@@ -834,6 +948,7 @@ int main(int argc, char **argv)
 		T(test_cells),
 		T(test_cell_show_and_deps),
 		T(test_status),
+		T(test_symbols),
 		T(test_hostile_text),
 		T(test_log),
 		T(test_log_follow),
@@ -844,7 +959,8 @@ int main(int argc, char **argv)
 		T(test_push_refused),
 		T(test_swap),
 		T(test_swap_dry_run),
-		T(test_swap_other_cell),
+		T(test_swap_named_cell),
+		T(test_swap_merges_bundles),
 		T(test_swap_statuses),
 		T(test_swap_results),
 		T(test_noise),

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bundle-arg.h"
 #include "client.h"
 #include "commands.h"
 #include "exec.h"
@@ -118,14 +119,16 @@ static int await_calls(struct demo *d, const char *version, uint64_t more)
 
 static int swap_once(struct demo *d, const char *file)
 {
-	static const char *const cells[] = {"greeter"};
-	struct swap_config config = {
-		.file = file, .cells = cells, .n_cells = 1, .timeout_ns = SWAP_TIMEOUT_NS};
+	CLEANUP_FREE uint8_t *data = NULL;
+	struct swap_config config = {.timeout_ns = SWAP_TIMEOUT_NS};
 	struct swap_result *result = &d->swaps[d->n_swaps];
 	const Theseus__SwapReply *reply;
 	const char *version = NULL;
-	int r = swap_run(d->cl, &config, result);
+	int r = bundle_file_load(d->ctl, file, &data, &config.len);
 
+	config.data = data;
+	if (!r)
+		r = swap_run(d->cl, &config, result);
 	if (r)
 		return r;
 	d->n_swaps++;

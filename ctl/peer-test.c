@@ -155,6 +155,11 @@ static void on_cells(struct session *s, uint64_t id, const Theseus__CellsGet *ge
 		rows[i].safety = str("safe");
 		rows[i].health = str("ok");
 	}
+	rows[0].rodata_addr = 0x600000003000;
+	rows[0].state_addr = 0x600000005000;
+	if (s->p->build_id)
+		rows[0].build_id = (ProtobufCBinaryData){
+			.len = 20, .data = (uint8_t *)(uintptr_t)s->p->build_id};
 	reply.cells = list;
 	reply.n_cells = 2;
 	reply.generation = 3;

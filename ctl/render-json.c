@@ -384,14 +384,15 @@ void json_symbols(const struct ctl *c, const struct symbols_view *symbols, size_
 	json *o = new_answer(c), *list = json_object_new_array();
 
 	for (size_t i = 0; i < n; i++) {
-		json *cell = json_object_new_object();
+		const struct symbols_view *v = &symbols[i];
+		json *cell = json_object_new_object(), *sections = json_object_new_object();
 
-		add_text(cell, "name", symbols[i].cell->name);
-		add_hex(cell, "build_id", symbols[i].cell->build_id);
-		add_text(cell, "file", symbols[i].file);
-		add_u64(cell, "text_addr", symbols[i].cell->text_addr);
-		add_u64(cell, "rodata_addr", symbols[i].cell->rodata_addr);
-		add_u64(cell, "state_addr", symbols[i].cell->state_addr);
+		add_text(cell, "name", v->cell->name);
+		add_hex(cell, "build_id", v->cell->build_id);
+		add_text(cell, "file", v->file);
+		for (size_t k = 0; k < v->n_sections; k++)
+			add_u64(sections, v->sections[k].name, v->sections[k].addr);
+		add(cell, "sections", sections);
 		json_object_array_add(list, cell);
 	}
 	add(o, "cells", list);

@@ -409,20 +409,17 @@ void text_log(const struct ctl *c, const Theseus__LogRecord *record, uint64_t lo
 void text_symbols(const struct ctl *c, const struct symbols_view *symbols, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		const Theseus__CellRow *cell = symbols[i].cell;
+		const struct symbols_view *v = &symbols[i];
+		CLEANUP_FREE char *name = clean_text(v->cell->name, strlen(v->cell->name), false);
 
-		if (!symbols[i].file) {
-			CLEANUP_FREE char *id = hex(cell->build_id.data, cell->build_id.len);
-
-			ctl_note(c, "no debug file for %s (build id %s)", cell->name,
-				 id && *id ? id : "unknown");
+		if (!v->file) {
+			ctl_note(c, "no debug file for %s ($THESEUS_DEBUG_DIR says where they are)",
+				 name ? name : "a cell");
 			continue;
 		}
-		printf("add-symbol-file %s %#llx", symbols[i].file, ull(cell->text_addr));
-		if (cell->rodata_addr)
-			printf(" -s .rodata %#llx", ull(cell->rodata_addr));
-		if (cell->state_addr)
-			printf(" -s .state %#llx", ull(cell->state_addr));
+		printf("add-symbol-file \"%s\"", v->file);
+		for (size_t k = 0; k < v->n_sections; k++)
+			printf(" -s %s %#llx", v->sections[k].name, ull(v->sections[k].addr));
 		(void)putchar('\n');
 	}
 }

@@ -33,18 +33,22 @@ struct run_view {
 
 /* What a swap was asked to do and what came of it. */
 struct swap_view {
-	const char *bundle; /* file, or NULL */
 	bool dry_run;
-	uint64_t stage;
 	uint64_t upload_ns; /* 0 = was staged before */
 	uint64_t push_ns;   /* upload, stage and swap, as seen from here */
 	const Theseus__SwapReply *reply;
 };
 
-/* One bundle's worth of debugger input: see `symbols`. */
+/* A loaded cell and its debug file on this host: see `symbols`. */
+#define SYMBOLS_SECTIONS_MAX 8
 struct symbols_view {
 	const Theseus__CellRow *cell;
-	const char *file; /* NULL = not found on this host */
+	char *file; /* NULL = not found */
+	struct {
+		char name[32];
+		uint64_t addr; /* where it lies in the guest */
+	} sections[SYMBOLS_SECTIONS_MAX];
+	size_t n_sections;
 };
 
 struct demo_row {

@@ -33,7 +33,7 @@ int run_find_file(struct ctl *c, const char *env, const char *file, char *buf, s
 	if (path && *path)
 		n = snprintf(buf, size, "%s", path);
 	else
-		n = snprintf(buf, size, "%s/%s", THESEUS_DATADIR, file);
+		n = snprintf(buf, size, "%s/%s", THESEUS_LIBDIR, file);
 	if (n < 0 || (size_t)n >= size)
 		return ctl_error(c, CTL_FAILED, "environment", "%s is too long", env);
 	if (access(buf, R_OK))
@@ -221,14 +221,17 @@ static void add_stderr(struct ctl *c, int log_fd)
 	}
 }
 
-/* Reads the line that says whether the VM is ready. Result: exit status. */
+/*
+ * Reads the line that says whether the VM is ready: {"ready_ns":N,...} or {"error":TEXT}, with
+ * a "code" where the reason has a word. Result: exit status.
+ */
 static int check_ready(struct ctl *c, const char *line, int log_fd)
 {
-	struct json_object *o = *line ? json_tokener_parse(line) : NULL, *ready;
-	const char *code = member(o, "code"), *message = member(o, "message");
+	struct json_object *o = *line ? json_tokener_parse(line) : NULL;
+	const char *code = member(o, "code"), *message = member(o, "error");
 	int r;
 
-	if (o && json_object_object_get_ex(o, "ready", &ready) && json_object_get_boolean(ready)) {
+	if (o && json_object_object_get_ex(o, "ready_ns", NULL)) {
 		json_object_put(o);
 		return 0;
 	}

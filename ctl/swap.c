@@ -3,34 +3,24 @@
 #include "swap.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bundle-arg.h"
 #include "commands.h"
 #include "render.h"
 #include "util.h"
 
-#define BUNDLE_BYTES_MAX (64u << 20)
 #define STAGE_LIMIT_NS (30 * NS_PER_SEC)
 #define SWAP_TIMEOUT_NS NS_PER_SEC
 #define SWAP_GRACE_NS (10 * NS_PER_SEC) /* for everything beside waiting for a safe point */
 
-static int stage_file(struct client *cl, const char *file, uint64_t limit_ns,
-		      Theseus__Response **ret_response)
+static int stage_bundle(struct client *cl, const uint8_t *data, size_t len, uint64_t limit_ns,
+			Theseus__Response **ret_response)
 {
-	CLEANUP_FREE uint8_t *data = NULL;
 	Theseus__Response *response = NULL;
-	size_t len = 0;
-	int r = read_file(file, BUNDLE_BYTES_MAX, &data, &len);
+	int r = client_stage(cl, data, len, limit_ns, &response);
 
-	if (r == -EFBIG)
-		return ctl_error(cl->ctl, CTL_REFUSED, "too-large", "%s: too large for a bundle",
-				 file);
-	if (r)
-		return ctl_error(cl->ctl, CTL_FAILED, r == -ENOENT ? "no-such-file" : "unreadable",
-				 "%s: %s", file, strerror(-r));
-	r = client_stage(cl, data, len, limit_ns, &response);
 	if (r)
 		return r;
 	if (response->body_case != THESEUS__RESPONSE__BODY_STAGE) {
@@ -58,31 +48,6 @@ static void drop_stage(struct client *cl, uint64_t stage)
 		(void)client_call(cl, &req, 0, &response);
 	ctl_error_clear(cl->ctl);
 	cl->ctl->error = saved;
-}
-
-static int check_contains(struct ctl *c, const struct swap_config *config,
-			  const Theseus__StageReply *stage)
-{
-	for (size_t i = 0; i < config->n_cells; i++) {
-		bool found = false;
-
-		for (size_t k = 0; k < stage->n_cells; k++)
-			found |= !strcmp(stage->cells[k]->name, config->cells[i]);
-		if (found)
-			continue;
-		(void)ctl_error(c, CTL_REFUSED, "not-in-bundle", "%s has no cell \"%.80s\"",
-				config->file, config->cells[i]);
-		for (size_t k = 0; k < stage->n_cells; k++) {
-			CLEANUP_FREE char *name = clean_text(stage->cells[k]->name,
-							     strlen(stage->cells[k]->name), false);
-			CLEANUP_FREE char *reason = NULL;
-
-			if (name && asprintf(&reason, "it has %s", name) >= 0)
-				ctl_error_reason(c, reason);
-		}
-		return CTL_REFUSED;
-	}
-	return 0;
 }
 
 /* A swap that the guest did not carry out comes with a result that says so. */
@@ -144,21 +109,20 @@ int swap_run(struct client *cl, const struct swap_config *config, struct swap_re
 	int r = client_hello(cl);
 
 	start = now_ns();
-	if (!r && config->file) {
-		r = stage_file(cl, config->file, STAGE_LIMIT_NS, &staged);
+	if (!r && config->data) {
+		r = stage_bundle(cl, config->data, config->len, STAGE_LIMIT_NS, &staged);
 		if (r)
 			return r;
 		result.stage = staged->stage->stage;
 		result.upload_ns = now_ns() - start;
 		if (result.upload_ns > staged->stage->stage_ns)
 			result.upload_ns -= staged->stage->stage_ns;
-		r = check_contains(cl->ctl, config, staged->stage);
 	}
 	if (!r)
 		r = swap_stage(cl, config, result.stage, &result.response);
 	result.push_ns = now_ns() - start;
 	/* Without a guest there is nothing to give back to. */
-	if (config->file && (r || config->dry_run) && r != CTL_LOST && r != CTL_NO_VM)
+	if (config->data && (r || config->dry_run) && r != CTL_LOST && r != CTL_NO_VM)
 		drop_stage(cl, result.stage);
 	if (!r)
 		*ret_result = result;
@@ -169,66 +133,27 @@ int cmd_push(struct ctl *c, int argc, char **argv)
 {
 	CLEANUP_RESPONSE Theseus__Response *response = NULL;
 	CLEANUP_CLIENT struct client *cl = NULL;
+	CLEANUP_FREE uint8_t *data = NULL;
 	uint64_t limit_ns = STAGE_LIMIT_NS;
 	struct target target;
+	size_t len = 0;
 	int r = ctl_option_duration(c, "timeout", &limit_ns);
 
 	(void)argc;
 	if (!r)
 		r = target_resolve(c, TARGET_CHANGES, &target);
 	if (!r)
+		r = bundle_file_load(c, argv[1], &data, &len);
+	if (!r)
 		r = client_open(c, &target, &cl);
 	if (!r)
-		r = stage_file(cl, argv[1], limit_ns, &response);
+		r = stage_bundle(cl, data, len, limit_ns, &response);
 	if (!r)
 		(c->json ? json_stage : text_stage)(c, response->stage);
 	return r;
 }
 
-/* Length of the cell's name in "CELL=FILE", 0 when @word is just a file. */
-static size_t cell_name_length(const char *word)
-{
-	size_t n = strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789_");
-
-	return word[n] == '=' ? n : 0;
-}
-
-/*
- * Reads FILE, or CELL=FILE pairs, which must name one file: a bundle is one transaction.
- * The names are written to @cells (as many as there are words) and are the caller's.
- */
-static int read_words(struct ctl *c, int n, char **words, struct swap_config *config, char **cells)
-{
-	for (int i = 0; i < n; i++) {
-		size_t name = cell_name_length(words[i]);
-		const char *file = name ? words[i] + name + 1 : words[i];
-
-		if (!*file)
-			return ctl_error(c, CTL_USAGE, "usage", "%s: no file is named", words[i]);
-		if (config->file && (!name || !config->n_cells))
-			return ctl_error(
-				c, CTL_USAGE, "usage",
-				"one bundle a swap: FILE, or CELL=FILE for cells of one file");
-		if (config->file && strcmp(config->file, file))
-			return ctl_error(
-				c, CTL_USAGE, "several-bundles",
-				"%s and %s are two bundles, and a swap is one transaction.\n"
-				"Put the cells into one bundle (\"theseusctl cell build\") and "
-				"swap that",
-				config->file, file);
-		config->file = file;
-		if (!name)
-			continue;
-		cells[config->n_cells] = strndup(words[i], name);
-		if (!cells[config->n_cells])
-			return ctl_oom(c);
-		config->n_cells++;
-	}
-	config->cells = (const char *const *)cells;
-	return 0;
-}
-
-static int read_swap_options(struct ctl *c, struct swap_config *config)
+static int read_swap_options(struct ctl *c, int words, struct swap_config *config)
 {
 	int r = ctl_option_number(c, "stage", 0, UINT64_MAX, &config->stage);
 
@@ -239,7 +164,7 @@ static int read_swap_options(struct ctl *c, struct swap_config *config)
 		r = ctl_option_duration(c, "timeout", &config->timeout_ns);
 	config->dry_run = ctl_option(c, "dry-run") != NULL;
 	config->has_expect_generation = ctl_option(c, "expect-generation") != NULL;
-	if (!r && !config->file == !ctl_option(c, "stage"))
+	if (!r && !words == !ctl_option(c, "stage"))
 		r = ctl_error(
 			c, CTL_USAGE, "usage",
 			"swap-cell needs either a bundle or --stage ID (see \"theseusctl help "
@@ -252,14 +177,13 @@ static int swap_and_render(struct ctl *c, const struct target *target,
 {
 	CLEANUP_CLIENT struct client *cl = NULL;
 	struct swap_result result = {0};
-	struct swap_view view = {.bundle = config->file, .dry_run = config->dry_run};
+	struct swap_view view = {.dry_run = config->dry_run};
 	int r = client_open(c, target, &cl);
 
 	if (!r)
 		r = swap_run(cl, config, &result);
 	if (r)
 		return r;
-	view.stage = result.stage;
 	view.upload_ns = result.upload_ns;
 	view.push_ns = result.push_ns;
 	view.reply = result.response->swap;
@@ -271,18 +195,20 @@ static int swap_and_render(struct ctl *c, const struct target *target,
 int cmd_swap_cell(struct ctl *c, int argc, char **argv)
 {
 	struct swap_config config = {.timeout_ns = SWAP_TIMEOUT_NS};
-	char **cells = calloc((size_t)argc, sizeof(*cells));
+	CLEANUP_FREE uint8_t *data = NULL;
+	struct bundle_arg *args = NULL;
 	struct target target;
-	int r = cells ? read_words(c, argc - 1, argv + 1, &config, cells) : ctl_oom(c);
+	int words = argc - 1, r = read_swap_options(c, words, &config);
 
-	if (!r)
-		r = read_swap_options(c, &config);
+	if (!r && words)
+		r = bundle_args_read(c, words, argv + 1, &args);
 	if (!r)
 		r = target_resolve(c, TARGET_CHANGES, &target);
+	if (!r && words)
+		r = bundle_args_load(c, args, words, &data, &config.len);
+	config.data = data;
 	if (!r)
 		r = swap_and_render(c, &target, &config);
-	for (int i = 0; cells && i < argc; i++)
-		free(cells[i]);
-	free(cells);
+	bundle_args_free(args, words);
 	return r;
 }

@@ -6,10 +6,9 @@
 
 /* What is swapped and how. */
 struct swap_config {
-	const char *file;         /* bundle, or NULL: */
-	uint64_t stage;           /* what was staged before */
-	const char *const *cells; /* names that the bundle must contain */
-	size_t n_cells;
+	const uint8_t *data; /* a bundle, or NULL: */
+	size_t len;
+	uint64_t stage; /* what was staged before */
 	bool dry_run;
 	bool has_expect_generation;
 	uint64_t expect_generation;
