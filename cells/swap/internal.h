@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef THESEUS_SWAP_INTERNAL_H
+#define THESEUS_SWAP_INTERNAL_H
+
+#include <theseus/heap.h>
+#include <theseus/mapped.h>
+#include <theseus/service.h>
+#include <theseus/swap.h>
+
+/* A transaction: a typed object, found by number through swap_state.history. */
+struct swap_transaction {
+	struct swap_result result;
+	struct swap_options options;
+	struct swap_watch_ops_h watcher;
+	struct loader_stage *stage; /* owned; NULL when it is over */
+	struct loader_report report;
+	uint64_t run_ns;      /* swap_start() */
+	uint64_t deadline_ns; /* of the commit */
+	uint64_t try_ns;      /* wait before the next try */
+	uint64_t released_ns;
+	uint32_t n_ranges;
+	struct task_range ranges[2 * SWAP_CHANGES_MAX];
+	struct loader_change changes[SWAP_CHANGES_MAX];
+};
+
+struct swap_cell_state {
+	struct spinlock lock;    /* guards history and the results in it */
+	struct heap_type type;
+	uint64_t last_id;
+	struct handle history[SWAP_HISTORY]; /* newest first */
+	uint64_t active;         /* id that the runner works on; 0 = none */
+	struct mapped boot_stack; /* until its last user has left */
+	struct task_ref boot;
+};
+
+struct swap_cell_state *swap_cell(void);
+
+/* The transaction @id, or NULL. Stays while it is not over; the caller holds the lock else. */
+struct swap_transaction *swap_find(uint64_t id);
+
+/* One step of the transaction; see run.c. */
+struct service_next swap_step(void);
+void swap_wake(void);
+
+#endif

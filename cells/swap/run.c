@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The runner. Each call does what lies between two safe points and returns, so that the next
+ * one is made through the service's slot: by the new code, if this cell itself was replaced.
+ * The CPUs are parked only within one call.
+ *
+ *   start ──check──> CHECKED ──park, commit, release──> RELEASED ──init──> … ──scan──> FINALISED
+ *             └ no ──> REFUSED   └ timeout ──> CANCELLED    └ -errno: revert ──> CANCELLED
+ */
+#include "internal.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <theseus/log.h>
+#include <theseus/upcall.h>
+
+#define TRY_FIRST_NS (CLOCK_MS / 4)
+#define TRY_MAX_NS (16 * CLOCK_MS)
+#define PARK_LIMIT_NS (100 * CLOCK_MS)
+#define FINALISE_LIMIT_NS (250 * CLOCK_MS)
+#define SCRUB_BYTES 6144u
+
+/*
+ * Zeroes the stack below the caller. What runs next builds its frames there, and a word that
+ * an earlier call left between their variables would look like a live pointer to old code.
+ */
+static __attribute__((noinline)) void scrub_stack(void)
+{
+	volatile uint64_t below[SCRUB_BYTES / sizeof(uint64_t)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(below); i++)
+		below[i] = 0;
+}
+
+static struct service_next over(struct swap_transaction *t, enum swap_state state, int error)
+{
+	struct swap_cell_state *s = swap_cell();
+	struct swap_watch_ops_h watcher = t->watcher;
+	const struct swap_watch_ops *ops;
+
+	spin_lock(&s->lock);
+	t->result.state = state;
+	t->result.error = error;
+	t->result.running = false;
+	t->result.generation = loader_generation();
+	t->result.total_ns = t->result.stage_ns + (clock_now_ns() - t->run_ns);
+	s->active = 0;
+	spin_unlock(&s->lock);
+	ops = swap_watch_ops_get(watcher);
+	if (ops)
+		ops->changed();
+	return service_wait(CLOCK_NEVER);
+}
+
+/* Nothing is left of it but its record. */
+static struct service_next end(struct swap_transaction *t, enum swap_state state, int error)
+{
+	loader_stage_drop(TAKE(t->stage));
+	log_write(LOG_WARNING, CELL_SELF, "swap %lu %s: %s", t->result.id,
+		  state == SWAP_REFUSED ? "refused" : "cancelled", t->report.reasons[0]);
+	return over(t, state, error);
+}
+
+static void set_reason(struct swap_transaction *t, const char *code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void set_reason(struct swap_transaction *t, const char *code, const char *fmt, ...)
+{
+	va_list args;
+
+	memset(&t->report, 0, sizeof(t->report));
+	(void)strlcpy(t->report.code, code, sizeof(t->report.code));
+	va_start(args, fmt);
+	(void)vsnprintf(t->report.reasons[0], sizeof(t->report.reasons[0]), fmt, args);
+	va_end(args);
+	t->report.n_reasons = 1;
+}
+
+/* ---- check ---- */
+
+static struct service_next check(struct swap_transaction *t)
+{
+	const struct swap_options *o = &t->options;
+	uint64_t generation = loader_generation();
+	int r = loader_stage_check(t->stage, &t->report);
+
+	if (r == 0 && o->has_expect_generation && o->expect_generation != generation) {
+		set_reason(t, "generation-mismatch", "generation %lu runs, not %lu as expected",
+			   generation, o->expect_generation);
+		r = -EPERM;
+	}
+	if (o->dry_run)
+		return over(t, SWAP_STAGED, r);
+	if (r < 0)
+		return end(t, SWAP_REFUSED, r);
+	t->result.state = SWAP_CHECKED;
+	t->try_ns = TRY_FIRST_NS;
+	return service_again();
+}
+
+/* ---- park, commit, release ---- */
+
+/* Later, a little later each time, but not after @limit_ns. False: it is too late. */
+static bool try_later(struct swap_transaction *t, uint64_t limit_ns, struct service_next *ret_next)
+{
+	uint64_t now = clock_now_ns(), next = now + t->try_ns;
+
+	if (now >= limit_ns)
+		return false;
+	t->try_ns = t->try_ns < TRY_MAX_NS ? 2 * t->try_ns : TRY_MAX_NS;
+	*ret_next = service_wait(next < limit_ns ? next : limit_ns);
+	return true;
+}
+
+/* Name of the replaced cell that @addr belongs to, which must be idle; or NULL. */
+static const char *busy_cell(const struct swap_transaction *t, const struct loader_location *at)
+{
+	for (uint32_t i = 0; i < t->result.n_changes; i++) {
+		if (t->changes[i].quiescence == CELL_QUIESCE_IDLE &&
+		    strcmp(t->changes[i].name, at->cell) == 0)
+			return t->changes[i].name;
+	}
+	return NULL;
+}
+
+/* Text of the cells that may be replaced only while nobody is inside. */
+static unsigned idle_ranges(const struct swap_transaction *t, struct task_range *ret)
+{
+	struct loader_location at;
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < t->n_ranges; i++) {
+		if (loader_locate(t->ranges[i].start, &at) == 0 && busy_cell(t, &at))
+			ret[n++] = t->ranges[i];
+	}
+	return n;
+}
+
+static struct service_next park_failed(struct swap_transaction *t, int error, unsigned cpu)
+{
+	struct service_next next;
+
+	if (try_later(t, t->deadline_ns, &next))
+		return next;
+	set_reason(t, "timed-out", "CPU %u did not come to a safe point in time: error %d", cpu, error);
+	return end(t, SWAP_CANCELLED, -ETIMEDOUT);
+}
+
+/* Where @addr lies, for messages. */
+static struct loader_location place_of(uint64_t addr)
+{
+	struct loader_location at;
+
+	if (loader_locate(addr, &at) < 0)
+		at = (struct loader_location){.cell = "?"};
+	return at;
+}
+
+static struct service_next not_idle(struct swap_transaction *t, const struct task_hit *hit)
+{
+	struct loader_location at = place_of(hit->word);
+	struct service_next next;
+
+	if (try_later(t, t->deadline_ns, &next))
+		return next;
+	set_reason(t, "timed-out", "task %s (%lu) is inside %s: %s+0x%lx on its stack", hit->name,
+		   task_id(hit->task), at.cell, at.function, at.offset);
+	return end(t, SWAP_CANCELLED, -ETIMEDOUT);
+}
+
+static void note_times(struct swap_transaction *t)
+{
+	struct cpu_park_times times;
+
+	cpu_park_times(&times);
+	t->result.quiesce_ns = times.last_parked - t->run_ns;
+	t->result.pause_ns = times.released - times.first_parked;
+	t->released_ns = times.released;
+}
+
+static struct service_next commit(struct swap_transaction *t)
+{
+	struct task_range idle[ARRAY_SIZE(t->ranges)];
+	struct task_hit hit;
+	unsigned cpu = 0, n = idle_ranges(t, idle);
+	int r;
+
+	t->result.tries++;
+	r = cpu_park_others(PARK_LIMIT_NS, &cpu);
+	if (r < 0)
+		return park_failed(t, r, cpu);
+	t->result.state = SWAP_PARKED;
+	r = n ? task_scan(idle, n, &hit) : 0;
+	if (r != 0) {
+		cpu_release_others();
+		return not_idle(t, &hit);
+	}
+	r = loader_stage_commit(t->stage);
+	if (r == 0)
+		t->result.state = SWAP_COMMITTED;
+	cpu_release_others();
+	if (r < 0) {
+		set_reason(t, "commit-failed", "the gate refuses a patch: error %d; all is undone", r);
+		return end(t, SWAP_CANCELLED, r);
+	}
+	note_times(t);
+	return service_again();
+}
+
+/* ---- after the release ---- */
+
+/* Back to the old cells. Parking may need several rounds; there is no other way out. */
+static struct service_next revert(struct swap_transaction *t, int error)
+{
+	unsigned cpu;
+	int r = cpu_park_others(PARK_LIMIT_NS, &cpu);
+
+	if (r < 0)
+		return service_wait(clock_after(TRY_FIRST_NS));
+	r = loader_stage_revert(t->stage);
+	cpu_release_others();
+	if (r < 0)
+		upcall_crash("swap: the gate refuses the way back to the old generation");
+	set_reason(t, "init-failed", "init of a new cell failed: error %d; the swap is undone", error);
+	return end(t, SWAP_CANCELLED, error);
+}
+
+static struct service_next start_new_cells(struct swap_transaction *t)
+{
+	int r = loader_stage_init(t->stage);
+
+	if (r < 0)
+		return revert(t, r);
+	r = service_start_all();
+	if (r < 0)
+		log_write(LOG_WARNING, CELL_SELF, "swap %lu: a new service did not start: %d",
+			  t->result.id, r);
+	t->result.state = SWAP_RELEASED;
+	t->try_ns = TRY_FIRST_NS;
+	return service_again();
+}
+
+/* ---- finalise ---- */
+
+static struct service_next finalise(struct swap_transaction *t, bool quarantine)
+{
+	uint64_t bytes = loader_stage_finalise(TAKE(t->stage), quarantine);
+
+	if (quarantine)
+		t->result.bytes_quarantined = bytes;
+	t->result.bytes_freed = bytes;
+	t->result.finalise_ns = clock_now_ns() - t->released_ns;
+	log_write(LOG_INFO, CELL_SELF, "swap %lu: generation %lu, paused %lu us", t->result.id,
+		  loader_generation(), t->result.pause_ns / 1000);
+	return over(t, SWAP_FINALISED, 0);
+}
+
+static struct service_next persists(struct swap_transaction *t, const struct task_hit *hit)
+{
+	struct loader_location at = place_of(hit->word);
+
+	log_write(LOG_WARNING, CELL_SELF,
+		  "swap %lu: the stack of task %s (%lu) still holds %s:%s+0x%lx; its range is quarantined",
+		  t->result.id, hit->name, task_id(hit->task), at.cell, at.function, at.offset);
+	return finalise(t, true);
+}
+
+static struct service_next scan(struct swap_transaction *t)
+{
+	uint64_t limit = t->released_ns + FINALISE_LIMIT_NS;
+	struct service_next next;
+	struct task_hit hit;
+	unsigned cpu;
+	int r;
+
+	if (t->n_ranges == 0)
+		return finalise(t, false);
+	r = cpu_park_others(PARK_LIMIT_NS, &cpu);
+	if (r < 0)
+		return service_wait(clock_after(t->try_ns));
+	r = task_scan(t->ranges, t->n_ranges, &hit);
+	cpu_release_others();
+	if (r == 0)
+		return finalise(t, false);
+	(void)task_restart_waits(t->ranges, t->n_ranges);
+	if (try_later(t, limit, &next))
+		return next;
+	return persists(t, &hit);
+}
+
+struct service_next swap_step(void)
+{
+	struct swap_cell_state *s = swap_cell();
+	uint64_t id = __atomic_load_n(&s->active, __ATOMIC_ACQUIRE);
+	struct swap_transaction *t = swap_find(id);
+
+	if (!t)
+		return service_wait(CLOCK_NEVER);
+	scrub_stack();
+	switch (t->result.state) {
+	case SWAP_STAGED:
+		return check(t);
+	case SWAP_CHECKED:
+	case SWAP_PARKED:
+		return commit(t);
+	case SWAP_COMMITTED:
+		return start_new_cells(t);
+	default:
+		return scan(t);
+	}
+}
