@@ -67,7 +67,7 @@ static void fill_cell(struct cell_copy *copy, const struct bundle_input *in, siz
 int bundle_write(const struct bundle_header *header, const struct bundle_input *cells, size_t n,
 		 struct buf *out)
 {
-	Theseus__Manifest m = THESEUS__MANIFEST__INIT;
+	Theseus__Manifest m;
 	struct cell_copy *copies = calloc(n, sizeof(*copies));
 	Theseus__Cell **pointers = calloc(n, sizeof(*pointers));
 	const uint8_t **objects = calloc(n, sizeof(*objects));
@@ -81,6 +81,7 @@ int bundle_write(const struct bundle_header *header, const struct bundle_input *
 			objects[i] = cells[i].object;
 			sizes[i] = cells[i].size;
 		}
+		theseus__manifest__init(&m);
 		m.format = BUNDLE_FORMAT;
 		m.sequence = header->sequence;
 		m.floor = header->floor;

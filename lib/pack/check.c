@@ -221,6 +221,8 @@ int pack_check(struct pack *p)
 	for (uint32_t i = 0; i < p->linked.n_sections; i++) {
 		r = check_section(p, i);
 		all = r < 0 ? r : all;
+	}
+	for (uint32_t i = 0; i < p->linked.n_sections; i++) {
 		r = check_relocs(p, i);
 		all = r < 0 ? r : all;
 	}

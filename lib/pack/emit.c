@@ -344,6 +344,11 @@ static int add_import(struct emit *e, const struct object_symbol *s)
 	return i->name ? 0 : -ENOMEM;
 }
 
+static int by_import(const void *a, const void *b)
+{
+	return strcmp((*(Theseus__Import *const *)a)->name, (*(Theseus__Import *const *)b)->name);
+}
+
 static int add_symbols(struct emit *e)
 {
 	const struct object *o = &e->p->linked;
@@ -368,6 +373,9 @@ static int add_symbols(struct emit *e)
 		if (r == 0 && !pack_is_slot(s->name))
 			r = add_import(e, s);
 	}
+	if (r == 0 && e->p->cell->n_imports)
+		qsort(e->p->cell->imports, e->p->cell->n_imports, sizeof(*e->p->cell->imports),
+		      by_import);
 	return r;
 }
 

@@ -281,6 +281,34 @@ static int read_consumes(struct pack *p)
 	return all;
 }
 
+/* The compiler writes notes in an order of its own; the manifest's must not depend on that. */
+static int by_export(const void *a, const void *b)
+{
+	return strcmp((*(Theseus__Export *const *)a)->name, (*(Theseus__Export *const *)b)->name);
+}
+
+static int by_provide(const void *a, const void *b)
+{
+	const Theseus__Provide *x = *(Theseus__Provide *const *)a, *y = *(Theseus__Provide *const *)b;
+
+	return strcmp(x->symbol, y->symbol);
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void sort_notes(Theseus__Cell *c)
+{
+	if (c->n_exports)
+		qsort(c->exports, c->n_exports, sizeof(*c->exports), by_export);
+	if (c->n_provides)
+		qsort(c->provides, c->n_provides, sizeof(*c->provides), by_provide);
+	if (c->n_consumes)
+		qsort(c->consumes, c->n_consumes, sizeof(*c->consumes), by_text);
+}
+
 int pack_notes(struct pack *p)
 {
 	int (*const steps[])(struct pack *) = {read_info, read_exports, read_provides, read_consumes};
@@ -291,5 +319,7 @@ int pack_notes(struct pack *p)
 
 		all = r < 0 ? r : all;
 	}
+	if (all == 0)
+		sort_notes(p->cell);
 	return all;
 }
