@@ -8,8 +8,6 @@ int64_t call_port(uint64_t n, uint64_t b, uint64_t unused)
 	struct gate_port *args = args_of(c), *p;
 	uint64_t i;
 
-	(void)b;
-	(void)unused;
 	if (n - 1 >= GATE_PORTS_MAX)
 		return -EINVAL;
 	for (i = 0; i < n; i++) {
@@ -48,42 +46,26 @@ int64_t call_port(uint64_t n, uint64_t b, uint64_t unused)
 	return (int64_t)n;
 }
 
-static call_fn *const calls[_GATE_NR_MAX] = {
-	[GATE_MAP] = call_map,
-	[GATE_UNMAP] = call_unmap,
-	[GATE_PROTECT] = call_protect,
-	[GATE_SEAL] = call_seal,
-	[GATE_PATCH] = call_patch,
-	[GATE_TABLE] = call_table,
-	[GATE_FRAME_STATE] = call_frame_state,
-	[GATE_CPU_START] = call_cpu_start,
-	[GATE_IPI] = call_ipi,
-	[GATE_TIMER] = call_timer,
-	[GATE_IDLE] = call_idle,
-	[GATE_PORT] = call_port,
-	[GATE_REGISTER] = call_register,
-	[GATE_POWER] = call_power,
-	[GATE_CRASH] = call_crash,
-	[GATE_SEED_DONE] = call_seed_done,
-};
-
-static const uint8_t grants[_GATE_NR_MAX] = {
-	[GATE_MAP] = GATE_GRANT_MEMORY,
-	[GATE_UNMAP] = GATE_GRANT_MEMORY,
-	[GATE_PROTECT] = GATE_GRANT_MEMORY,
-	[GATE_SEAL] = GATE_GRANT_TEXT,
-	[GATE_PATCH] = GATE_GRANT_TEXT,
-	[GATE_TABLE] = GATE_GRANT_MEMORY,
-	[GATE_FRAME_STATE] = GATE_GRANT_MEMORY,
-	[GATE_CPU_START] = GATE_GRANT_CPU,
-	[GATE_IPI] = GATE_GRANT_SCHED,
-	[GATE_TIMER] = GATE_GRANT_SCHED,
-	[GATE_IDLE] = GATE_GRANT_SCHED,
-	[GATE_PORT] = GATE_GRANT_PORT,
-	[GATE_REGISTER] = GATE_GRANT_CPU,
-	[GATE_POWER] = GATE_GRANT_POWER,
-	[GATE_CRASH] = GATE_GRANT_POWER,
-	[GATE_SEED_DONE] = GATE_GRANT_MEMORY,
+static const struct {
+	call_fn *fn;
+	uint64_t grants; /* any of these */
+} calls[_GATE_NR_MAX] = {
+	[GATE_MAP] = {call_map, GATE_GRANT_MEMORY},
+	[GATE_UNMAP] = {call_unmap, GATE_GRANT_MEMORY},
+	[GATE_PROTECT] = {call_protect, GATE_GRANT_MEMORY},
+	[GATE_SEAL] = {call_seal, GATE_GRANT_TEXT},
+	[GATE_PATCH] = {call_patch, GATE_GRANT_TEXT},
+	[GATE_TABLE] = {call_table, GATE_GRANT_MEMORY},
+	[GATE_FRAME_STATE] = {call_frame_state, GATE_GRANT_MEMORY},
+	[GATE_CPU_START] = {call_cpu_start, GATE_GRANT_CPU},
+	[GATE_IPI] = {call_ipi, GATE_GRANT_SCHED},
+	[GATE_TIMER] = {call_timer, GATE_GRANT_SCHED},
+	[GATE_IDLE] = {call_idle, GATE_GRANT_SCHED},
+	[GATE_PORT] = {call_port, GATE_GRANT_PORT},
+	[GATE_REGISTER] = {call_register, GATE_GRANT_CPU},
+	[GATE_POWER] = {call_power, GATE_GRANT_POWER},
+	[GATE_CRASH] = {call_crash, GATE_GRANT_POWER},
+	[GATE_SEED_DONE] = {call_seed_done, GATE_GRANT_MEMORY},
 };
 
 /*
@@ -96,7 +78,7 @@ int64_t gate_call_entry(uint64_t a, uint64_t b, uint64_t c, uint64_t nr, const s
 {
 	if (nr - 1 >= _GATE_NR_MAX - 1)
 		return -ENOSYS;
-	if (!(*pte_of(f->rip - 1) >> PTE_GRANT_SHIFT & grants[nr]))
+	if (!(*pte_of(f->rip - 1) >> PTE_GRANT_SHIFT & calls[nr].grants))
 		return -EPERM;
-	return calls[nr](a, b, c);
+	return calls[nr].fn(a, b, c);
 }

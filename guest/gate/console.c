@@ -128,8 +128,6 @@ _Noreturn void power(enum platform_exit code)
 
 int64_t call_power(uint64_t code, uint64_t b, uint64_t c)
 {
-	(void)b;
-	(void)c;
 	if (code != PLATFORM_EXIT_POWEROFF && code != PLATFORM_EXIT_RESET &&
 	    code != PLATFORM_EXIT_CELL_CRASH && code != PLATFORM_EXIT_TEST_OK &&
 	    code != PLATFORM_EXIT_TEST_FAIL)
@@ -139,8 +137,5 @@ int64_t call_power(uint64_t code, uint64_t b, uint64_t c)
 
 int64_t call_crash(uint64_t a, uint64_t b, uint64_t c)
 {
-	(void)a;
-	(void)b;
-	(void)c;
 	crash("the cells gave up", NULL, args_of(this_cpu()), PAGE, PLATFORM_EXIT_CELL_CRASH);
 }

@@ -224,8 +224,6 @@ int64_t call_timer(uint64_t when, uint64_t b, uint64_t c)
 {
 	uint64_t now, ticks;
 
-	(void)b;
-	(void)c;
 	if (tsc_deadline) {
 		wrmsr(MSR_TSC_DEADLINE, when);
 		return 0;
@@ -259,7 +257,6 @@ int64_t call_ipi(uint64_t cpu, uint64_t vector, uint64_t unused)
 	struct cpu *c = this_cpu();
 	uint32_t icr = (uint32_t)vector, i;
 
-	(void)unused;
 	if (vector == GATE_VECTOR_NMI)
 		icr = ICR_NMI;
 	else if (vector < GATE_VECTOR_IRQ_FIRST || vector > GATE_VECTOR_IRQ_LAST)

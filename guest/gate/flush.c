@@ -66,34 +66,23 @@ void gate_unlock(void)
 	__atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
 }
 
-static void flush_alone(const struct gate_run *runs, unsigned int n)
+void flush_alone(uint64_t va, uint64_t pages)
 {
-	uint64_t pages = 0, page;
-	unsigned int i;
+	uint64_t end = va + pages * PAGE;
 
-	for (i = 0; i < n; i++)
-		pages += runs[i].pages;
 	if (pages > INVLPG_MAX) {
 		reload_cr3();
 		return;
 	}
-	for (i = 0; i < n; i++) {
-		for (page = 0; page < runs[i].pages; page++)
-			__asm__ volatile("invlpg (%0)" : : "r"(runs[i].va + page * PAGE) : "memory");
-	}
+	for (; va < end; va += PAGE)
+		__asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
 }
 
-void flush(struct cpu *c, const struct gate_run *runs, unsigned int n)
+void flush(struct cpu *c)
 {
-	uint64_t generation;
-	uint32_t others, i;
+	uint64_t generation = __atomic_add_fetch(&flush_generation, 1, __ATOMIC_SEQ_CST);
+	uint32_t others = __atomic_load_n(&online, __ATOMIC_SEQ_CST) & ~(1u << c->index), i;
 
-	if (__atomic_load_n(&online, __ATOMIC_ACQUIRE) == 1) {
-		flush_alone(runs, n);
-		return;
-	}
-	generation = __atomic_add_fetch(&flush_generation, 1, __ATOMIC_SEQ_CST);
-	others = __atomic_load_n(&online, __ATOMIC_SEQ_CST) & ~(1u << c->index);
 	for (i = 0; i < GATE_MAX_CPUS; i++) {
 		if (others >> i & 1)
 			send_ipi(i, GATE_VECTOR_FLUSH);

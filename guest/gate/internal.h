@@ -75,6 +75,7 @@ _Static_assert(GATE_GRANT_ALL < 1 << 7, "bits 52..58 of a page table entry are o
 #define PTE_NX (1ull << 63)
 #define PTE_ADDR 0x000ffffffffff000ull
 #define PAGE 4096ull
+#define ALWAYS_INLINE inline __attribute__((always_inline))
 
 /* What the CPU pushes. */
 struct iret {
@@ -208,10 +209,13 @@ static inline void *ram(uint64_t pa)
 	return (void *)(LAYOUT_ALIAS + pa);
 }
 
-/* Entry of the table one level below; apply again to climb. The tables above must exist. */
+/*
+ * Entry of the page at @va, in the lower half; applied again, of the table that this entry is
+ * in. The tables above must exist.
+ */
 static inline uint64_t *pte_of(uint64_t va)
 {
-	return (uint64_t *)(LAYOUT_SELF | (va >> 9 & 0x7ffffffff8));
+	return (uint64_t *)(LAYOUT_SELF + (va >> 9 & -8ull));
 }
 
 /* ---- tables.S, start.S, entry.S ---- */
@@ -254,11 +258,12 @@ void send_ipi(uint32_t cpu, uint32_t icr);
 void gate_lock(struct cpu *c);
 void gate_unlock(void);
 void serve_flush(struct cpu *c);
+void flush_alone(uint64_t va, uint64_t pages); /* while one CPU is online */
 /*
- * Until it returns other CPUs may use what page tables said before; then none does. Without
- * the lock held. With one CPU online only @pages pages from each of the @n @runs are flushed.
+ * Until it returns other CPUs may use what page tables said before; then none does, nor this
+ * one. Without the lock held.
  */
-void flush(struct cpu *c, const struct gate_run *runs, unsigned int n);
+void flush(struct cpu *c);
 
 /* ---- memory.c ---- */
 void map_seed(void);

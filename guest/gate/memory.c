@@ -11,6 +11,8 @@
 #define TABLE_ENTRY (PTE_P | PTE_W | PTE_U)
 #define CHUNK (512 * PAGE) /* what one table maps */
 
+typedef uint64_t unaligned64 __attribute__((aligned(1)));
+
 uint64_t pt_seed[512] __attribute__((aligned(PAGE)));
 uint64_t pd_cells[2][512] __attribute__((aligned(PAGE)));
 uint64_t pdpt_dynamic[2][512] __attribute__((aligned(PAGE)));
@@ -21,27 +23,36 @@ static uint8_t frame_state[GATE_PHYS_MAX / PAGE]; /* enum gate_frame_state, of u
 static uint32_t tables_left = TABLES, pool_used;
 static uint64_t table_list; /* physical address of the first, 0 = none; next in word 0 */
 
+static const struct gate_range *recent = boot_record.free; /* where frames were last found */
+
 static uint64_t seed_pages; /* 0 after GATE_SEED_DONE */
 
 /* ---- frames ---- */
 
-static bool within(const struct gate_range *r, uint64_t pa, uint64_t bytes)
+static inline bool within(const struct gate_range *r, uint64_t pa, uint64_t bytes)
 {
 	return pa >= r->start && pa < r->end && bytes <= r->end - pa;
 }
 
 /* RAM that cells may have, whatever its state: all of [pa, pa + bytes) in one range. */
-static bool usable(uint64_t pa, uint64_t bytes)
+static bool usable_range(uint64_t pa, uint64_t bytes)
 {
 	const struct gate_range seed = {boot_record.seed_phys,
 					boot_record.seed_phys + boot_record.seed_size};
 	unsigned int i;
 
 	for (i = 0; i < GATE_BOOT_RANGES; i++) {
-		if (within(&boot_record.free[i], pa, bytes))
+		if (within(&boot_record.free[i], pa, bytes)) {
+			recent = &boot_record.free[i];
 			return true;
+		}
 	}
 	return within(&boot_record.bundle, pa, bytes) || within(&seed, pa, bytes);
+}
+
+static ALWAYS_INLINE bool usable(uint64_t pa, uint64_t bytes)
+{
+	return within(recent, pa, bytes) || usable_range(pa, bytes);
 }
 
 static enum gate_frame_state state_of(uint64_t pa)
@@ -53,46 +64,55 @@ static enum gate_frame_state state_of(uint64_t pa)
 	return GATE_FRAME_NOT_RAM;
 }
 
-static int refusal(enum gate_frame_state state)
+/* Why these frames, of which one at least is not free, are refused. */
+static __attribute__((noinline)) int frames_refused(uint64_t pa, uint64_t pages)
 {
-	switch (state) {
-	case GATE_FRAME_FREE:
-		return 0;
-	case GATE_FRAME_MAPPED:
-		return -EEXIST;
-	case GATE_FRAME_LIMBO:
-		return -EBUSY;
-	case GATE_FRAME_TABLE:
-	case GATE_FRAME_GATE:
-		return -EPERM;
-	default:
-		return -ERANGE;
+	static const int8_t errors[_GATE_FRAME_STATE_MAX] = {
+		[GATE_FRAME_MAPPED] = -EEXIST, [GATE_FRAME_LIMBO] = -EBUSY,
+		[GATE_FRAME_TABLE] = -EPERM,   [GATE_FRAME_GATE] = -EPERM,
+		[GATE_FRAME_NOT_RAM] = -ERANGE,
+	};
+
+	for (; pages; pages--, pa += PAGE) {
+		if (errors[state_of(pa)])
+			return errors[state_of(pa)];
 	}
+	return -ERANGE; /* all are free, but in two ranges */
+}
+
+/* Is any of @n bytes, of @n words not 0? Eight a turn: see internal.h about instructions. */
+static ALWAYS_INLINE bool any_byte(const uint8_t *at, uint64_t n)
+{
+	uint64_t all = 0;
+
+	for (; n >= 8; n -= 8, at += 8)
+		all |= *(const unaligned64 *)at;
+	for (; n; n--)
+		all |= *at++;
+	return all;
+}
+
+static ALWAYS_INLINE bool any_word(const uint64_t *at, uint64_t n)
+{
+	uint64_t all = 0;
+
+	for (; n >= 8; n -= 8, at += 8)
+		all |= at[0] | at[1] | at[2] | at[3] | at[4] | at[5] | at[6] | at[7];
+	for (; n; n--)
+		all |= *at++;
+	return all;
 }
 
 /* 0 when all frames of the run are free. */
-static int check_frames(uint64_t pa, uint64_t pages)
+static ALWAYS_INLINE int check_frames(uint64_t pa, uint64_t pages)
 {
-	uint64_t i;
-	int err;
-
-	if (!usable(pa, pages * PAGE)) {
-		for (i = 0; i < pages; i++) {
-			err = refusal(state_of(pa + i * PAGE));
-			if (err)
-				return err;
-		}
-		return 0; /* runs over the end of a range into the next */
-	}
-	for (i = 0; i < pages; i++) {
-		if (frame_state[pa / PAGE + i])
-			return refusal(frame_state[pa / PAGE + i]);
-	}
+	if (!usable(pa, pages * PAGE) || any_byte(&frame_state[pa / PAGE], pages))
+		return frames_refused(pa, pages);
 	return 0;
 }
 
 /* Device memory: no RAM, not the LAPIC, not below 1 MiB, within what the CPU can address. */
-static int check_device(uint64_t pa, uint64_t pages)
+static __attribute__((noinline)) int check_device(uint64_t pa, uint64_t pages)
 {
 	uint32_t eax = 0x80000008, ebx, ecx = 0, edx;
 	uint64_t end = pa + pages * PAGE;
@@ -112,25 +132,41 @@ static int check_device(uint64_t pa, uint64_t pages)
 
 /* ---- pages ---- */
 
-static bool in_window(uint64_t va, uint64_t bytes)
+static inline bool in_window(uint64_t va)
 {
-	return va >= GATE_CELL_WINDOW && va < GATE_CELL_WINDOW_END &&
-	       bytes <= GATE_CELL_WINDOW_END - va;
+	return va - GATE_CELL_WINDOW < GATE_CELL_WINDOW_END - GATE_CELL_WINDOW;
 }
 
-static bool in_dynamic(uint64_t va, uint64_t bytes)
+static inline bool in_dynamic(uint64_t va)
 {
-	return va >= GATE_DYNAMIC && va < GATE_DYNAMIC_END && bytes <= GATE_DYNAMIC_END - va;
+	return va - GATE_DYNAMIC < GATE_DYNAMIC_END - GATE_DYNAMIC;
 }
 
 /* Table levels missing above the entry of @va, an address of cells. */
-static unsigned int missing(uint64_t va)
+static inline unsigned int missing(uint64_t va)
 {
 	uint64_t *pde = pte_of((uintptr_t)pte_of(va)), *pdpte = pte_of((uintptr_t)pde);
 
 	if (!(*pdpte & PTE_P))
 		return 2;
 	return !(*pde & PTE_P);
+}
+
+/* The same for a run, which lies under two tables at most. Most follow one like them. */
+static ALWAYS_INLINE unsigned int missing_for(uint64_t va, uint64_t pages)
+{
+	static uint64_t present; /* a CHUNK whose table is known to exist */
+	uint64_t first = va / CHUNK, last = (va + (pages - 1) * PAGE) / CHUNK;
+	unsigned int n;
+
+	if (first == present && first == last)
+		return 0;
+	n = missing(va);
+	if (first != last)
+		n += missing(last * CHUNK);
+	else if (!n)
+		present = first;
+	return n;
 }
 
 static uint64_t take_table(void)
@@ -158,279 +194,245 @@ static void make_tables(uint64_t va)
 
 bool is_text(uint64_t va)
 {
-	if (!in_window(va, 1) && (va < GATE_SEED || va >= GATE_SEED + seed_pages * PAGE))
+	if (!in_window(va) && va - GATE_SEED >= seed_pages * PAGE)
 		return false;
-	if (missing(va))
-		return false;
-	return (*pte_of(va) & (PTE_P | PTE_NX)) == PTE_P;
+	return !missing(va) && (*pte_of(va) & (PTE_P | PTE_NX)) == PTE_P;
 }
 
 /* ---- runs ---- */
 
-struct run_op {
-	/* Checks all of the run, then begins it: 0, or an error and nothing was changed. */
-	int (*begin)(const struct gate_run *r);
-	/* After every CPU has flushed; NULL if nothing is to be flushed. */
-	void (*finish)(const struct gate_run *r);
-};
-
-static int check_run(const struct gate_run *r, uint64_t room)
-{
-	uint64_t bytes = (uint64_t)r->pages * PAGE;
-
-	if (r->pages == 0 || r->va % PAGE)
-		return -EINVAL;
-	if (r->pages > room)
-		return -E2BIG;
-	if (!in_window(r->va, bytes) && !in_dynamic(r->va, bytes))
-		return -ERANGE;
-	return 0;
-}
-
-/* A run of at most 512 pages touches two tables at most. */
-static bool tables_missing(const struct gate_run *r)
-{
-	return missing(r->va) || missing(r->va + (r->pages - 1) * PAGE);
-}
-
-static int64_t do_runs(uint64_t n, const struct run_op *op)
+/*
+ * The steps of a call, for one run: check() refuses it or not (and may begin); mark() takes from the cells
+ * what they must not use until all CPUs have flushed; finish() makes it final. While one CPU
+ * is online nobody can see the time between, and mark() is left out. Without mark() nothing
+ * needs a flush.
+ */
+static ALWAYS_INLINE int64_t do_runs(uint64_t n, int (*check)(struct gate_run r),
+				     void (*mark)(struct gate_run r), void (*finish)(struct gate_run r))
 {
 	struct cpu *c = this_cpu();
-	const struct gate_run *args = args_of(c);
-	uint64_t done = 0;
-	unsigned int i, j;
+	const volatile struct gate_run *args = args_of(c);
+	struct gate_run *kept = c->runs, r;
+	uint64_t room = GATE_PAGES_MAX, last;
+	bool alone;
 	int err = 0;
 
 	if (n - 1 >= GATE_RUNS_MAX)
 		return -EINVAL;
 	gate_lock(c);
-	for (i = 0; i < n; i++) {
-		struct gate_run *r = &c->runs[i];
-
-		*r = *(const volatile struct gate_run *)&args[i];
-		err = check_run(r, GATE_PAGES_MAX - done);
-		if (!err)
-			err = op->begin(r);
+	alone = online == 1;
+	for (; n; n--, args++) {
+		r = (struct gate_run){args->va, args->pa, args->pages, args->flags};
+		last = r.va + (r.pages - 1) * PAGE;
+		err = -EINVAL;
+		if (r.va % PAGE || !r.pages)
+			break;
+		err = -E2BIG;
+		if (r.pages > room)
+			break;
+		err = -ERANGE;
+		if ((!in_dynamic(r.va) || !in_dynamic(last)) && (!in_window(r.va) || !in_window(last)))
+			break;
+		err = check(r);
 		if (err)
 			break;
-		done += r->pages;
-	}
-	if (op->finish && i) {
-		gate_unlock();
-		flush(c, c->runs, i);
-		gate_lock(c);
-		for (j = 0; j < i; j++)
-			op->finish(&c->runs[j]);
-	}
-	gate_unlock();
-	return i ? (int64_t)done : err;
-}
-
-static int check_empty(const struct gate_run *r)
-{
-	uint64_t va = r->va, end = va + r->pages * PAGE;
-	const uint64_t *pte;
-
-	while (va < end) {
-		if (missing(va)) {
-			va = (va + CHUNK) & -CHUNK;
+		room -= r.pages;
+		if (mark && !alone) {
+			*kept++ = r;
+			mark(r);
 			continue;
 		}
-		pte = pte_of(va);
-		do {
-			if (*pte)
-				return *pte & PTE_P ? -EEXIST : -EBUSY;
-			pte++;
-			va += PAGE;
-		} while (va < end && va % CHUNK);
+		finish(r);
+		if (mark)
+			flush_alone(r.va, r.pages);
+	}
+	if (kept != c->runs) {
+		gate_unlock();
+		flush(c);
+		gate_lock(c);
+		while (kept-- != c->runs)
+			finish(*kept);
+	}
+	gate_unlock();
+	return room == GATE_PAGES_MAX ? err : (int64_t)(GATE_PAGES_MAX - room);
+}
+
+/* Why these pages, which are not all empty, cannot be mapped. */
+static __attribute__((noinline)) int pages_refused(uint64_t va, uint64_t pages)
+{
+	for (; pages; pages--, va += PAGE) {
+		if (!missing(va) && *pte_of(va))
+			return *pte_of(va) & PTE_P ? -EEXIST : -EBUSY;
 	}
 	return 0;
 }
 
-static int begin_map(const struct gate_run *r)
+static __attribute__((noinline)) int new_tables(uint64_t va, uint64_t pages)
 {
-	uint64_t last = r->va + (r->pages - 1) * PAGE;
-	uint64_t entry = r->pa | PTE_P | PTE_U | PTE_NX, *pte;
-	unsigned int i, tables;
-	int err;
+	int err = pages_refused(va, pages);
 
-	if (r->flags & ~(uint32_t)(GATE_RUN_WRITE | GATE_RUN_DEVICE) || r->pa % PAGE)
-		return -EINVAL;
-	if (r->flags & GATE_RUN_DEVICE) {
-		if (!in_dynamic(r->va, 1))
-			return -EINVAL;
-		err = check_device(r->pa, r->pages);
-		entry |= PTE_UC;
-	} else {
-		err = check_frames(r->pa, r->pages);
-	}
-	if (!err)
-		err = check_empty(r);
 	if (err)
 		return err;
-	tables = missing(r->va);
-	if ((r->va ^ last) & -CHUNK)
-		tables += missing(last);
-	if (tables > tables_left)
+	if (missing_for(va, pages) > tables_left)
 		return -ENOMEM;
-	if (tables) {
-		make_tables(r->va);
-		make_tables(last);
-	}
-
-	if (r->flags & GATE_RUN_WRITE)
-		entry |= PTE_W;
-	pte = pte_of(r->va);
-	for (i = 0; i < r->pages; i++) {
-		pte[i] = entry;
-		entry += PAGE;
-	}
-	if (!(r->flags & GATE_RUN_DEVICE)) {
-		for (i = 0; i < r->pages; i++)
-			frame_state[r->pa / PAGE + i] = GATE_FRAME_MAPPED;
-	}
+	make_tables(va);
+	make_tables(va + (pages - 1) * PAGE);
 	return 0;
+}
+
+static ALWAYS_INLINE int check_map(struct gate_run r)
+{
+	int err;
+
+	if (r.flags & ~(uint32_t)(GATE_RUN_WRITE | GATE_RUN_DEVICE) || r.pa % PAGE)
+		return -EINVAL;
+	if (r.flags & GATE_RUN_DEVICE)
+		err = in_dynamic(r.va) ? check_device(r.pa, r.pages) : -EINVAL;
+	else
+		err = check_frames(r.pa, r.pages);
+	if (err)
+		return err;
+	if (missing_for(r.va, r.pages))
+		return new_tables(r.va, r.pages);
+	return any_word(pte_of(r.va), r.pages) ? pages_refused(r.va, r.pages) : 0;
+}
+
+static ALWAYS_INLINE void finish_map(struct gate_run r)
+{
+	uint64_t *pte = pte_of(r.va), entry = r.pa | PTE_P | PTE_U | PTE_NX;
+	uint8_t *state = &frame_state[r.pa / PAGE];
+	unsigned int i;
+
+	if (r.flags & GATE_RUN_WRITE)
+		entry |= PTE_W;
+	if (r.flags & GATE_RUN_DEVICE) {
+		for (entry |= PTE_UC; r.pages; r.pages--, entry += PAGE)
+			*pte++ = entry;
+		return;
+	}
+	for (; r.pages >= 8; r.pages -= 8, pte += 8, state += 8) {
+		*(unaligned64 *)state = 0x0101010101010101 * GATE_FRAME_MAPPED;
+#pragma GCC unroll 8
+		for (i = 0; i < 8; i++, entry += PAGE)
+			pte[i] = entry;
+	}
+	for (; r.pages; r.pages--, entry += PAGE) {
+		*pte++ = entry;
+		*state++ = GATE_FRAME_MAPPED;
+	}
 }
 
 /* 0 when every page of the run is mapped and has the bits @want of @mask in its entry. */
-static int check_pages(const struct gate_run *r, uint64_t mask, uint64_t want)
+static ALWAYS_INLINE int check_pages(struct gate_run r, uint64_t mask, uint64_t want)
 {
-	const uint64_t *pte = pte_of(r->va);
-	unsigned int i;
+	const uint64_t *pte = pte_of(r.va), *end = pte + r.pages;
 
-	if (tables_missing(r))
+	if (missing_for(r.va, r.pages))
 		return -ENOENT;
-	for (i = 0; i < r->pages; i++) {
-		if (!(pte[i] & PTE_P))
-			return pte[i] ? -EBUSY : -ENOENT;
-		if ((pte[i] & mask) != want)
+	for (; pte < end; pte++) {
+		if ((*pte & (mask | PTE_P)) == (want | PTE_P))
+			continue;
+		if (*pte & PTE_P)
 			return -EPERM;
+		return *pte ? -EBUSY : -ENOENT;
 	}
 	return 0;
 }
 
-static void begin_unmap_pages(const struct gate_run *r)
+static ALWAYS_INLINE void set_state(uint64_t entry, enum gate_frame_state state)
 {
-	uint64_t *pte = pte_of(r->va);
-	unsigned int i;
+	if (!(entry & PTE_UC)) /* device memory has none */
+		frame_state[(entry & PTE_ADDR) / PAGE] = state;
+}
 
-	for (i = 0; i < r->pages; i++) {
-		if (!(pte[i] & PTE_UC))
-			frame_state[(pte[i] & PTE_ADDR) / PAGE] = GATE_FRAME_LIMBO;
-		pte[i] = (pte[i] & (PTE_ADDR | PTE_UC)) | PTE_LIMBO;
+static ALWAYS_INLINE int check_unmap(struct gate_run r)
+{
+	return r.flags ? -EINVAL : check_pages(r, 0, 0);
+}
+
+static ALWAYS_INLINE void mark_unmap(struct gate_run r)
+{
+	uint64_t *pte = pte_of(r.va), *end = pte + r.pages;
+
+	for (; pte < end; pte++) {
+		set_state(*pte, GATE_FRAME_LIMBO);
+		*pte = (*pte & (PTE_ADDR | PTE_UC)) | PTE_LIMBO;
 	}
 }
 
-static int begin_unmap(const struct gate_run *r)
+static ALWAYS_INLINE void finish_unmap(struct gate_run r)
 {
-	int err = r->flags ? -EINVAL : check_pages(r, 0, 0);
+	uint64_t *pte = pte_of(r.va), *end = pte + r.pages;
 
-	if (!err)
-		begin_unmap_pages(r);
-	return err;
-}
-
-/* Who maps pages for somebody else need not remember their frames: they are told here. */
-static void finish_unmap(const struct gate_run *r)
-{
-	const struct cpu *c = this_cpu();
-	uint64_t *pte = pte_of(r->va);
-	unsigned int i;
-
-	((struct gate_run *)args_of(c))[r - c->runs].pa = pte[0] & PTE_ADDR;
-	for (i = 0; i < r->pages; i++) {
-		if (!(pte[i] & PTE_UC))
-			frame_state[(pte[i] & PTE_ADDR) / PAGE] = GATE_FRAME_FREE;
-		pte[i] = 0;
+	for (; pte < end; pte++) {
+		set_state(*pte, GATE_FRAME_FREE);
+		*pte = 0;
 	}
 }
 
-static int begin_protect(const struct gate_run *r)
+static ALWAYS_INLINE int check_protect(struct gate_run r)
 {
-	uint64_t *pte = pte_of(r->va);
-	unsigned int i;
-	int err;
+	uint64_t *pte = pte_of(r.va), *end = pte + r.pages;
+	int err = -EINVAL;
 
-	if (r->flags & ~(uint32_t)GATE_RUN_WRITE)
-		return -EINVAL;
-	err = check_pages(r, PTE_SEALED | PTE_NX, PTE_NX);
-	for (i = 0; !err && i < r->pages; i++)
-		pte[i] = (pte[i] & ~(uint64_t)PTE_W) | (r->flags & GATE_RUN_WRITE ? PTE_W : 0);
+	if (!(r.flags & ~(uint32_t)GATE_RUN_WRITE))
+		err = check_pages(r, PTE_SEALED | PTE_NX, PTE_NX);
+	for (; !err && pte < end; pte++)
+		*pte = (*pte & ~(uint64_t)PTE_W) | (r.flags & GATE_RUN_WRITE ? PTE_W : 0);
 	return err;
 }
 
-static void finish_protect(const struct gate_run *r)
+static ALWAYS_INLINE void only_flush(struct gate_run r)
 {
 	(void)r;
 }
 
-/*
- * Sealing takes the page away until all CPUs have flushed, else one CPU could still write
- * what another already executes.
- */
-static int begin_seal(const struct gate_run *r)
+static ALWAYS_INLINE int check_seal(struct gate_run r)
 {
 	const uint32_t text = GATE_RUN_TEXT | GATE_RUN_GRANTS(GATE_GRANT_ALL);
-	uint64_t *pte = pte_of(r->va);
-	unsigned int i;
-	int err;
 
-	if (!in_window(r->va, 1) ||
-	    (r->flags != GATE_RUN_RODATA && (r->flags | text) != text) || !(r->flags & 0xff))
+	if (!in_window(r.va) || (r.flags != GATE_RUN_RODATA && (r.flags | text) != text) ||
+	    !(r.flags & 0xff))
 		return -EINVAL;
-	err = check_pages(r, PTE_SEALED | PTE_W | PTE_UC, PTE_W);
-	for (i = 0; !err && i < r->pages; i++)
-		pte[i] = (pte[i] & PTE_ADDR) | PTE_LIMBO;
-	return err;
+	return check_pages(r, PTE_SEALED | PTE_W, PTE_W);
 }
 
-static void finish_seal(const struct gate_run *r)
+/* The page goes away, else one CPU could still write what another already executes. */
+static ALWAYS_INLINE void mark_seal(struct gate_run r)
 {
-	uint64_t *pte = pte_of(r->va), bits = PTE_P | PTE_U | PTE_SEALED;
-	unsigned int i;
+	uint64_t *pte = pte_of(r.va), *end = pte + r.pages;
 
-	if (r->flags & GATE_RUN_TEXT)
-		bits |= (uint64_t)(r->flags >> 8) << PTE_GRANT_SHIFT;
-	else
-		bits |= PTE_NX;
-	for (i = 0; i < r->pages; i++)
-		pte[i] = (pte[i] & PTE_ADDR) | bits;
+	for (; pte < end; pte++)
+		*pte = (*pte & PTE_ADDR) | PTE_LIMBO;
+}
+
+static ALWAYS_INLINE void finish_seal(struct gate_run r)
+{
+	uint64_t *pte = pte_of(r.va), *end = pte + r.pages, bits = PTE_P | PTE_U | PTE_SEALED;
+
+	bits |= r.flags & GATE_RUN_TEXT ? (uint64_t)(r.flags >> 8) << PTE_GRANT_SHIFT : PTE_NX;
+	for (; pte < end; pte++)
+		*pte = (*pte & PTE_ADDR) | bits;
 }
 
 int64_t call_map(uint64_t n, uint64_t b, uint64_t c)
 {
-	static const struct run_op op = {begin_map, NULL};
-
-	(void)b;
-	(void)c;
-	return do_runs(n, &op);
+	return do_runs(n, check_map, NULL, finish_map);
 }
 
 int64_t call_unmap(uint64_t n, uint64_t b, uint64_t c)
 {
-	static const struct run_op op = {begin_unmap, finish_unmap};
-
-	(void)b;
-	(void)c;
-	return do_runs(n, &op);
+	return do_runs(n, check_unmap, mark_unmap, finish_unmap);
 }
 
 int64_t call_protect(uint64_t n, uint64_t b, uint64_t c)
 {
-	static const struct run_op op = {begin_protect, finish_protect};
-
-	(void)b;
-	(void)c;
-	return do_runs(n, &op);
+	return do_runs(n, check_protect, only_flush, only_flush);
 }
 
 int64_t call_seal(uint64_t n, uint64_t b, uint64_t c)
 {
-	static const struct run_op op = {begin_seal, finish_seal};
-
-	(void)b;
-	(void)c;
-	return do_runs(n, &op);
+	return do_runs(n, check_seal, mark_seal, finish_seal);
 }
 
 /* ---- the seed ---- */
@@ -458,25 +460,21 @@ void map_seed(void)
 int64_t call_seed_done(uint64_t a, uint64_t b, uint64_t unused)
 {
 	struct cpu *c = this_cpu();
-	struct gate_run *r = &c->runs[0];
+	const struct gate_run r = {GATE_SEED, boot_record.seed_phys, (uint32_t)seed_pages, 0};
 
-	(void)a;
-	(void)b;
-	(void)unused;
 	gate_lock(c);
-	*r = (struct gate_run){GATE_SEED, boot_record.seed_phys, (uint32_t)seed_pages, 0};
 	if (!seed_pages) {
 		gate_unlock();
 		return -EALREADY;
 	}
 	seed_pages = 0;
-	begin_unmap_pages(r);
+	mark_unmap(r);
 	gate_unlock();
-	flush(c, r, 1);
+	flush(c);
 	gate_lock(c);
 	finish_unmap(r);
 	gate_unlock();
-	*(struct gate_run *)args_of(c) = *r;
+	*(struct gate_run *)args_of(c) = r;
 	return 0;
 }
 
@@ -488,8 +486,6 @@ int64_t call_table(uint64_t pa, uint64_t b, uint64_t unused)
 	uint64_t *table = ram(pa), words = PAGE / 8;
 	int err;
 
-	(void)b;
-	(void)unused;
 	if (pa % PAGE)
 		return -EINVAL;
 	gate_lock(c);
@@ -507,8 +503,6 @@ int64_t call_table(uint64_t pa, uint64_t b, uint64_t unused)
 
 int64_t call_frame_state(uint64_t pa, uint64_t b, uint64_t c)
 {
-	(void)b;
-	(void)c;
 	return pa % PAGE ? -EINVAL : (int64_t)state_of(pa);
 }
 
@@ -517,7 +511,7 @@ static uint8_t *sealed(uint64_t va)
 {
 	uint64_t entry;
 
-	if (!in_window(va, 1) || missing(va))
+	if (!in_window(va) || missing(va))
 		return NULL;
 	entry = *pte_of(va);
 	if ((entry & (PTE_P | PTE_SEALED)) != (PTE_P | PTE_SEALED))
@@ -555,8 +549,6 @@ int64_t call_patch(uint64_t n, uint64_t b, uint64_t unused)
 	uint64_t i, va;
 	int64_t ret;
 
-	(void)b;
-	(void)unused;
 	if (n - 1 >= GATE_PATCHES_MAX)
 		return -EINVAL;
 	gate_lock(c);

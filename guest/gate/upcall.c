@@ -111,7 +111,6 @@ void fault(struct trap *t)
 
 int64_t call_register(uint64_t entry, uint64_t va, uint64_t c)
 {
-	(void)c;
 	if (entry >= _GATE_ENTRY_MAX)
 		return -EINVAL;
 	if (!is_text(va))
@@ -122,9 +121,6 @@ int64_t call_register(uint64_t entry, uint64_t va, uint64_t c)
 
 int64_t call_idle(uint64_t a, uint64_t b, uint64_t c)
 {
-	(void)a;
-	(void)b;
-	(void)c;
 	idle_wait(&this_cpu()->user->mask);
 	return 0;
 }
