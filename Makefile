@@ -5,7 +5,8 @@ MESON_ARGS ?=
 .PHONY: demo test build
 
 demo: build
-	THESEUS_BUILD=$(abspath $(BUILD)) $(BUILD)/ctl/theseusctl demo swap
+	THESEUS_VMM=$(BUILD)/vmm/theseus-vmm THESEUS_GUEST=$(BUILD)/guest/theseus.elf \
+	THESEUS_BUNDLE=$(BUILD)/cells/boot.cells $(BUILD)/ctl/theseusctl demo swap
 
 test: build
 	tests/run $(BUILD)

@@ -15,7 +15,6 @@ import random
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
 NOW = time.monotonic_ns
@@ -32,9 +31,9 @@ def p99(values):
 class Bench:
     def __init__(self, build, accel):
         self.build, self.accel = pathlib.Path(build), accel
-        self.tmp = tempfile.TemporaryDirectory(prefix="theseus-bench-")
-        self.env = dict(os.environ, XDG_RUNTIME_DIR=self.tmp.name, XDG_STATE_HOME=self.tmp.name,
-                        THESEUS_BUILD=str(self.build))
+        self.env = dict(os.environ, THESEUS_VMM=str(self.build / "vmm" / "theseus-vmm"),
+                        THESEUS_GUEST=str(self.build / "guest" / "theseus.elf"),
+                        THESEUS_BUNDLE=str(self.build / "cells" / "boot.cells"))
         self.ctl_path = self.build / "ctl" / "theseusctl"
 
     def ctl(self, *args):

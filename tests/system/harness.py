@@ -68,7 +68,8 @@ class Sandbox:
 
     def __init__(self):
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="theseus-test-"))
-        self.env = dict(os.environ, THESEUS_BUILD=str(BUILD))
+        self.env = dict(os.environ, THESEUS_VMM=str(BUILD / "vmm" / "theseus-vmm"), THESEUS_GUEST=str(GUEST),
+                        THESEUS_BUNDLE=str(CELLS / "boot.cells"))
         self.env.pop("THESEUS_VM", None)
         if os.geteuid() == 0:
             self.runtime, self.state = pathlib.Path("/run/theseus"), pathlib.Path("/var/lib/theseus")
