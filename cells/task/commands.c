@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `ps` and `faults`. The command cell is linked after this one, so its printing functions
+ * cannot be imported; what they fill is a plain struct.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <theseus/command.h>
+#include <theseus/loader.h>
+
+#include "internal.h"
+
+static void print(struct command_io *io, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void print(struct command_io *io, const char *fmt, ...)
+{
+	size_t room = io->size - io->used;
+	va_list args;
+	int n;
+
+	if (io->truncated)
+		return;
+	va_start(args, fmt);
+	n = vsnprintf(io->buf + io->used, room, fmt, args);
+	va_end(args);
+	/* a line that does not fit whole is left out: vsnprintf also needs room for its NUL */
+	if (n < 0 || (size_t)n >= room)
+		io->truncated = true;
+	else
+		io->used += (size_t)n;
+}
+
+static void owner_name(struct cell_ref owner, char ret_name[CELL_NAME_MAX])
+{
+	struct loader_cell cell;
+
+	for (uint32_t i = 0; loader_cell_at(i, &cell) == 0; i++) {
+		if (cell.ref.id == owner.id) {
+			snprintf(ret_name, CELL_NAME_MAX, "%s", cell.name);
+			return;
+		}
+	}
+	snprintf(ret_name, CELL_NAME_MAX, "-");
+}
+
+static int ps_run(struct command_io *io, int argc, const char *const *argv)
+{
+	char owner[CELL_NAME_MAX];
+	struct task_info task;
+
+	(void)argv;
+	if (argc != 1) {
+		print(io, "usage: ps\n");
+		return 2;
+	}
+	print(io, "%-12s %-20s %-9s %3s %12s %10s %6s  %s\n", "ID", "NAME", "STATE", "CPU", "TIME/us",
+	      "SWITCHES", "STACK", "CELL");
+	for (uint32_t i = 0; task_at(i, &task) == 0; i++) {
+		owner_name(task.owner, owner);
+		print(io, "%-12llx %-20s %-9s %3u %12llu %10llu %6llu  %s\n",
+		      (unsigned long long)task_id(task.task), task.name,
+		      task.running ? "running" : task_state_name(task.state), task.cpu,
+		      (unsigned long long)(task.cpu_time_ns / 1000), (unsigned long long)task.switches,
+		      (unsigned long long)task.stack_used, owner);
+	}
+	return 0;
+}
+CELL_PROVIDE(command_ops, ps) = {.run = ps_run, .help = "tasks with state, CPU and time"};
+
+static int faults_run(struct command_io *io, int argc, const char *const *argv)
+{
+	uint64_t last = upcall_fault_count();
+	struct upcall_fault f;
+
+	(void)argv;
+	if (argc != 1) {
+		print(io, "usage: faults\n");
+		return 2;
+	}
+	print(io, "%llu faults since boot\n", (unsigned long long)last);
+	for (uint64_t id = last > UPCALL_FAULTS_MAX ? last - UPCALL_FAULTS_MAX + 1 : 1; id <= last; id++) {
+		if (upcall_fault_get(id, &f) < 0)
+			continue;
+		print(io, "%llu: at %llu us, vector %u%s, %s:%s+0x%llx, cr2 0x%llx, task %s, cpu %u, %s\n",
+		      (unsigned long long)id, (unsigned long long)(f.time_ns / 1000), f.vector,
+		      f.stack_overflow ? " (stack overflow)" : "", f.cell[0] ? f.cell : "?",
+		      f.function[0] ? f.function : "?", (unsigned long long)f.offset,
+		      (unsigned long long)f.cr2, f.task_name,
+		      f.cpu, f.outcome == UPCALL_HANDLER ? "handler detached" : "landed");
+	}
+	return 0;
+}
+CELL_PROVIDE(command_ops, faults) = {.run = faults_run, .help = "the last fault records"};

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TASK_INTERNAL_H
+#define TASK_INTERNAL_H
+
+#include <theseus/mapped.h>
+#include <theseus/switch.h>
+#include <theseus/task.h>
+#include <theseus/upcall.h>
+
+#include "wait.h"
+
+/* What FS points to: the parts of a TLS block that compiled libraries rely on. */
+struct task_tls {
+	uint64_t self; /* %fs:0 */
+	uint64_t unused[4];
+	uint64_t canary; /* %fs:0x28 */
+	uint64_t spare[2];
+};
+_Static_assert(offsetof(struct task_tls, canary) == 0x28, "psABI");
+
+struct task {
+	struct task_head head; /* first: percpu.task */
+	struct switch_context ctx;
+	struct task_tls tls;
+	uint32_t slot, generation;
+	uint32_t state; /* enum task_state, atomic */
+	uint32_t cpu;   /* last one */
+	uint64_t affinity;
+	struct task_ops_h entry;
+	uint64_t arg;
+	struct cell_ref owner;
+	bool idle;     /* a CPU's idle task: in no slot, never blocked */
+	bool detached;
+	bool started;
+	bool joining; /* under the table's lock: a task waits for it in task_join() */
+	uint32_t killed; /* atomic */
+	struct task_exit exit;
+	struct task_event exited;
+	struct wait wait;
+	uint64_t cpu_time_ns, switches;
+	struct mapped stack;
+	struct task *reap_next; /* of detached ones that ended */
+};
+
+struct task_cpu {
+	struct task *idle;
+	uint32_t sleeping;   /* atomic: the idle task found nothing and (nearly) halts */
+	uint32_t cpu;
+	uint64_t since_ns;   /* when the running task got it */
+	uint64_t armed_ns;   /* when the timer fires next; CLOCK_NEVER = not armed. This CPU only */
+	uint64_t tick_ns;    /* when to look at the slice; CLOCK_NEVER = no need. This CPU only */
+	struct spinlock timer_lock;
+	struct timer_queue timers;
+};
+
+struct tasks {
+	struct spinlock lock; /* slots, generations, n, reap */
+	struct task *slots[TASKS_MAX];
+	uint32_t generations[TASKS_MAX];
+	uint32_t n;
+	uint32_t started; /* task_start() was called */
+	struct task *reap;
+	struct sched_ops_h sched;
+	unsigned resched_vector;
+	struct task_cpu cpus[GATE_MAX_CPUS];
+};
+
+struct tasks *tasks(void);
+
+/* The running task; NULL before task_start(). */
+static inline struct task *current(void)
+{
+	return (struct task *)(void *)percpu_read(task);
+}
+
+/* ---- record.c: records and slots ---- */
+/* A record in state initing with a stack, in no slot. Result: 0, -ENOMEM. */
+int record_create(const char *name, size_t stack_bytes, struct task **ret_task) MUST_USE;
+void record_free(struct task *task);
+/* Gives it a slot and thereby an id. Result: 0, -EAGAIN. */
+int record_enter(struct task *task) MUST_USE;
+/* Under tasks()->lock. NULL: stale. */
+struct task *record_find(struct task_ref ref);
+/* Frees an ended task once its CPU has left its stack. Not under locks. */
+void record_reap(struct task *task);
+void record_reap_detached(void);
+
+/* ---- run.c: who runs ---- */
+/* Only masked at depth 1. The running task goes into a queue... */
+void run_others(enum sched_why why);
+/* ... or does not: it is blocked, or somebody has already made it runnable again. */
+void run_blocked(void);
+/* @task became runnable. Any context. */
+void run_wake(struct task *task, enum sched_why why);
+/* Makes the timer fire at @deadline_ns or before. Masked. */
+void run_arm(struct task_cpu *cpu, uint64_t deadline_ns);
+/* The body of idle tasks. */
+int64_t run_idle(void);
+int run_init(void) MUST_USE;
+
+/* ---- sleep.c ---- */
+/* Ends a wait of @task if it waits. Any context. */
+bool sleep_end(struct task *task, int result);
+/* Deadlines of this CPU that have come. Masked. */
+void sleep_expire(struct task_cpu *cpu, uint64_t now_ns);
+
+/* ---- life.c ---- */
+void life_end(enum task_end end, int64_t value, uint64_t fault) __attribute__((noreturn));
+/* Prepares the stack so that the task begins at its entry. */
+void life_prepare(struct task *task);
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "internal.h"
+
+CELL_EXPORT(task_spawn);
+CELL_EXPORT_BLOCKING(task_join);
+CELL_EXPORT(task_exit);
+CELL_EXPORT(task_kill);
+CELL_EXPORT(task_self);
+CELL_EXPORT(task_killed);
+CELL_CONSUMES(task_ops);
+
+struct task_ref task_self(void)
+{
+	const struct task *task = current();
+
+	return task ? (struct task_ref){task->slot, task->generation} : (struct task_ref){0, 0};
+}
+
+bool task_killed(void)
+{
+	return __atomic_load_n(&current()->killed, __ATOMIC_RELAXED);
+}
+
+/* ---- from the first instruction to the last ---- */
+
+void life_end(enum task_end end, int64_t value, uint64_t fault)
+{
+	struct tasks *t = tasks();
+	struct task *task = current();
+
+	upcall_mask();
+	task->exit = (struct task_exit){.end = end, .value = value, .fault = fault};
+	spin_lock(&t->lock);
+	__atomic_store_n(&task->state, TASK_EXITED, __ATOMIC_RELEASE);
+	if (task->detached) {
+		task->reap_next = t->reap;
+		t->reap = task;
+	}
+	spin_unlock(&t->lock);
+	task_event_signal(&task->exited);
+	run_blocked();
+	upcall_crash("a task that ended runs");
+}
+
+void task_exit(int64_t value)
+{
+	life_end(TASK_COMPLETED, value, 0);
+}
+
+static int64_t run_once(void *arg)
+{
+	const struct task *task = arg;
+	const struct task_ops *ops;
+
+	if (task->idle)
+		return run_idle();
+	ops = task_ops_get(task->entry);
+	if (!ops)
+		life_end(TASK_KILLED, 0, 0);
+	return ops->run(task->arg);
+}
+
+/* Called again and again from the bottom of the task's stack, through the slot. */
+static void bottom(uint64_t arg)
+{
+	struct task *task = (struct task *)(uintptr_t)arg;
+	int64_t value;
+	int r;
+
+	if (!task->started) {
+		task->started = true;
+		if (task->idle && percpu_cpu() != 0) {
+			clock_sync_point();
+			cpu_set_online();
+		}
+		upcall_unmask(); /* a new task begins where switch_to() left: at depth 1 */
+	}
+	r = switch_protect(run_once, task, &value);
+	if (r < 0)
+		upcall_fault_report((uint64_t)value);
+	if (task->idle)
+		return;
+	if (r < 0)
+		life_end(TASK_FAULTED, 0, (uint64_t)value);
+	if (value != TASK_AGAIN)
+		life_end(TASK_COMPLETED, value, 0);
+	if (task_killed())
+		life_end(TASK_KILLED, 0, 0);
+}
+CELL_PROVIDE(bottom_ops, task) = {.bottom = bottom};
+
+void life_prepare(struct task *task)
+{
+	switch_prepare(&task->ctx, task->head.stack_end, (uintptr_t)&task->tls,
+		       &__slot_bottom_ops__task, (uintptr_t)task);
+}
+
+/* ---- asked for by others ---- */
+
+int task_spawn(const struct task_attr *attr, struct task_ops_h entry, uint64_t arg,
+	       struct task_ref *ret_task)
+{
+	static const struct task_attr plain = {.name = NULL};
+	const struct task_attr *a = attr ? attr : &plain;
+	uint64_t cpus = (1ull << cpu_count()) - 1;
+	size_t stack = a->stack_bytes ? a->stack_bytes : TASK_STACK_DEFAULT;
+	struct task *task = NULL;
+	int r;
+
+	if (!task_ops_get(entry) || stack > TASK_STACK_MAX || (a->affinity && !(a->affinity & cpus)))
+		return -EINVAL;
+	record_reap_detached();
+	r = record_create(a->name ? a->name : "task", stack, &task);
+	if (r < 0)
+		return r;
+	task->entry = entry;
+	task->arg = arg;
+	task->affinity = a->affinity ? a->affinity & cpus : cpus;
+	task->detached = a->detached;
+	task->owner = a->owner;
+	if (task->owner.id == 0)
+		task->owner.id = ((const struct iface_slot *)(uintptr_t)IFACE_TABLE)[entry.h.slot].cell;
+	life_prepare(task);
+	r = record_enter(task);
+	if (r < 0) {
+		record_free(task);
+		return r;
+	}
+	*ret_task = (struct task_ref){task->slot, task->generation};
+	upcall_mask();
+	task->cpu = percpu_cpu();
+	upcall_unmask();
+	run_wake(task, SCHED_NEW);
+	return 0;
+}
+
+/*
+ * One step of joining, under the table's lock: 0 = it has ended and is the caller's to reap,
+ * -EAGAIN = wait for *ret_seen to pass, or why not.
+ */
+static int join_try(struct task_ref ref, struct task **ret_task, uint64_t *ret_seen)
+{
+	struct task *task = record_find(ref);
+
+	if (!task || __atomic_load_n(&task->state, __ATOMIC_RELAXED) == TASK_REAPED)
+		return -ESTALE;
+	if (task->detached)
+		return -EINVAL;
+	if (task->joining)
+		return -EBUSY;
+	*ret_task = task;
+	if (__atomic_load_n(&task->state, __ATOMIC_ACQUIRE) == TASK_EXITED) {
+		__atomic_store_n(&task->state, TASK_REAPED, __ATOMIC_RELAXED);
+		return 0;
+	}
+	*ret_seen = task_event_count(&task->exited);
+	task->joining = true; /* so nobody else reaps it under us */
+	return -EAGAIN;
+}
+
+int task_join(struct task_ref ref, uint64_t deadline_ns, struct task_exit *ret_exit)
+{
+	struct tasks *t = tasks();
+	struct task *task = NULL;
+	uint64_t seen = 0;
+	int r;
+
+	if (task_id(ref) == current()->head.id)
+		return -EDEADLK;
+	for (;;) {
+		spin_lock(&t->lock);
+		r = join_try(ref, &task, &seen);
+		spin_unlock(&t->lock);
+		if (r != -EAGAIN)
+			break;
+		r = task_event_wait(&task->exited, seen, deadline_ns);
+		spin_lock(&t->lock);
+		task->joining = false;
+		spin_unlock(&t->lock);
+		if (r < 0)
+			break;
+	}
+	if (r < 0)
+		return r;
+	*ret_exit = task->exit;
+	record_reap(task);
+	return 0;
+}
+
+int task_kill(struct task_ref ref)
+{
+	struct tasks *t = tasks();
+	struct task *task;
+	int r = -ESTALE;
+
+	spin_lock(&t->lock);
+	task = record_find(ref);
+	if (task && __atomic_load_n(&task->state, __ATOMIC_RELAXED) < TASK_EXITED) {
+		__atomic_store_n(&task->killed, 1, __ATOMIC_SEQ_CST);
+		(void)sleep_end(task, -ECANCELED);
+		r = 0;
+	}
+	spin_unlock(&t->lock);
+	return r;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The conservative scan: is there a word on a live stack that points into these ranges?
+ * Registers of a task that does not run are on its stack: switch_to() and the upcall entry
+ * put them there, those of a parked CPU upcall_park_spin().
+ */
+#include <string.h>
+
+#include "internal.h"
+
+CELL_EXPORT(task_scan);
+CELL_EXPORT(task_restart_waits);
+
+struct scan {
+	const struct task_range *ranges;
+	unsigned n;
+	uint64_t low, high; /* of all ranges: most words fail against these two */
+};
+
+static struct scan scan_of(const struct task_range *ranges, unsigned n)
+{
+	struct scan s = {.ranges = ranges, .n = n, .low = UINT64_MAX, .high = 0};
+
+	for (unsigned i = 0; i < n; i++) {
+		if (ranges[i].start < s.low)
+			s.low = ranges[i].start;
+		if (ranges[i].end > s.high)
+			s.high = ranges[i].end;
+	}
+	return s;
+}
+
+/* Address of the first word in [@from, @to) that points into a range; 0 = none. */
+static uint64_t find(const struct scan *s, uint64_t from, uint64_t to)
+{
+	const uint64_t *word = (const uint64_t *)(uintptr_t)((from + 7) & ~7ull);
+	const uint64_t *end = (const uint64_t *)(uintptr_t)(to & ~7ull);
+
+	for (; word < end; word++) {
+		if (__builtin_expect(*word < s->low || *word >= s->high, 1))
+			continue;
+		for (unsigned i = 0; i < s->n; i++) {
+			if (*word >= s->ranges[i].start && *word < s->ranges[i].end)
+				return (uintptr_t)word;
+		}
+	}
+	return 0;
+}
+
+/* From where on the stack of @task is live; @here: the scanning task's own. */
+static uint64_t live_from(const struct task *task, uint64_t here)
+{
+	if (task == current())
+		return here;
+	for (unsigned i = 0; i < cpu_count(); i++) {
+		if (percpu_of(i)->task == &task->head)
+			return percpu_of(i)->parked_rsp;
+	}
+	return task->ctx.rsp;
+}
+
+static bool hit(const struct scan *s, const struct task *task, uint64_t here,
+		struct task_hit *ret_hit)
+{
+	uint64_t at = find(s, live_from(task, here), task->head.stack_end);
+
+	if (!at)
+		return false;
+	*ret_hit = (struct task_hit){
+		.task = {task->slot, task->generation},
+		.at = at,
+		.word = *(const uint64_t *)(uintptr_t)at,
+	};
+	memcpy(ret_hit->name, task->head.name, sizeof(ret_hit->name));
+	return true;
+}
+
+int task_scan(const struct task_range *ranges, unsigned n, struct task_hit *ret_hit)
+{
+	struct scan s = scan_of(ranges, n);
+	struct tasks *t = tasks();
+	uint64_t here;
+
+	__builtin_unwind_init(); /* callee-saved registers go to this frame */
+	here = (uintptr_t)__builtin_frame_address(0) - 64;
+	for (unsigned i = 0; i < TASKS_MAX; i++) {
+		if (t->slots[i] && t->slots[i]->state < TASK_EXITED && hit(&s, t->slots[i], here, ret_hit))
+			return 1;
+	}
+	for (unsigned i = 0; i < cpu_count(); i++) {
+		if (t->cpus[i].idle && hit(&s, t->cpus[i].idle, here, ret_hit))
+			return 1;
+	}
+	return 0;
+}
+
+unsigned task_restart_waits(const struct task_range *ranges, unsigned n)
+{
+	struct scan s = scan_of(ranges, n);
+	struct tasks *t = tasks();
+	unsigned restarted = 0;
+	struct task *task;
+
+	spin_lock(&t->lock);
+	for (unsigned i = 0; i < TASKS_MAX; i++) {
+		task = t->slots[i];
+		if (!task || __atomic_load_n(&task->state, __ATOMIC_ACQUIRE) != TASK_BLOCKED ||
+		    __atomic_load_n(&task->ctx.running, __ATOMIC_ACQUIRE))
+			continue;
+		if (find(&s, task->ctx.rsp, task->head.stack_end))
+			restarted += sleep_end(task, -ERESTART_CELL);
+	}
+	spin_unlock(&t->lock);
+	return restarted;
+}

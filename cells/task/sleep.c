@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+#include "internal.h"
+
+CELL_EXPORT(task_event_signal);
+CELL_EXPORT(task_event_wait);
+CELL_EXPORT_BLOCKING(task_sleep_until);
+
+bool sleep_end(struct task *task, int result)
+{
+	if (!wait_end(&task->wait, result))
+		return false;
+	run_wake(task, SCHED_WAKE);
+	return true;
+}
+
+void sleep_expire(struct task_cpu *cpu, uint64_t now_ns)
+{
+	struct timer *timer;
+	struct task *task;
+
+	spin_lock(&cpu->timer_lock);
+	while ((timer = timer_expired(&cpu->timers, now_ns))) {
+		task = (struct task *)(void *)((char *)timer - offsetof(struct task, wait.timer));
+		(void)sleep_end(task, -ETIMEDOUT);
+	}
+	spin_unlock(&cpu->timer_lock);
+}
+
+void task_event_signal(struct task_event *event)
+{
+	struct task *task;
+	uint32_t slot;
+
+	spin_lock(&event->lock);
+	__atomic_store_n(&event->count, event->count + 1, __ATOMIC_RELEASE);
+	slot = event->waiters;
+	event->waiters = 0;
+	while (slot) {
+		task = tasks()->slots[slot - 1];
+		slot = task->wait.next;
+		/* from here on its wait does not look at the event again */
+		__atomic_store_n(&task->wait.linked, 0, __ATOMIC_RELEASE);
+		(void)sleep_end(task, 0);
+	}
+	spin_unlock(&event->lock);
+}
+
+/* Links @task to @event unless it was signalled; the wait has begun then. */
+static bool link_to(struct task_event *event, uint64_t seen, struct task *task)
+{
+	bool wait;
+
+	spin_lock(&event->lock);
+	wait = event->count <= seen;
+	if (wait) {
+		task->wait.event = event;
+		task->wait.next = event->waiters;
+		task->wait.linked = 1;
+		event->waiters = task->slot + 1;
+		__atomic_store_n(&task->state, TASK_BLOCKED, __ATOMIC_RELAXED);
+		wait_begin(&task->wait);
+	}
+	spin_unlock(&event->lock);
+	return wait;
+}
+
+static void unlink_from(struct task_event *event, struct task *task)
+{
+	uint32_t *at;
+
+	if (!__atomic_load_n(&task->wait.linked, __ATOMIC_ACQUIRE))
+		return;
+	spin_lock(&event->lock);
+	if (task->wait.linked) {
+		at = &event->waiters;
+		while (*at != task->slot + 1)
+			at = &tasks()->slots[*at - 1]->wait.next;
+		*at = task->wait.next;
+		task->wait.linked = 0;
+	}
+	spin_unlock(&event->lock);
+}
+
+static void set_timer(struct task *task, uint64_t deadline_ns)
+{
+	struct task_cpu *cpu = &tasks()->cpus[percpu_cpu()];
+
+	spin_lock(&cpu->timer_lock);
+	task->wait.timer_cpu = cpu->cpu;
+	timer_add(&cpu->timers, &task->wait.timer, deadline_ns);
+	spin_unlock(&cpu->timer_lock);
+	run_arm(cpu, deadline_ns);
+}
+
+static void clear_timer(struct task *task)
+{
+	struct task_cpu *cpu = &tasks()->cpus[task->wait.timer_cpu];
+
+	spin_lock(&cpu->timer_lock);
+	timer_remove(&cpu->timers, &task->wait.timer);
+	spin_unlock(&cpu->timer_lock);
+}
+
+int task_event_wait(struct task_event *event, uint64_t seen, uint64_t deadline_ns)
+{
+	struct task *task = current();
+	int r = 0;
+
+	if (task_event_count(event) > seen)
+		return task_killed() ? -ECANCELED : 0;
+	if (deadline_ns != CLOCK_NEVER && deadline_ns <= clock_now_ns())
+		return task_killed() ? -ECANCELED : -ETIMEDOUT;
+	upcall_mask();
+	if (link_to(event, seen, task)) {
+		/* a kill before this was not seen by the wait, one after it ends it */
+		if (__atomic_load_n(&task->killed, __ATOMIC_SEQ_CST))
+			(void)sleep_end(task, -ECANCELED);
+		if (deadline_ns != CLOCK_NEVER)
+			set_timer(task, deadline_ns);
+		run_blocked();
+		unlink_from(event, task);
+		if (deadline_ns != CLOCK_NEVER)
+			clear_timer(task);
+		r = wait_take(&task->wait);
+	}
+	upcall_unmask();
+	return r;
+}
+
+int task_sleep_until(uint64_t deadline_ns)
+{
+	struct task_event never = {.count = 0};
+	int r = task_event_wait(&never, 0, deadline_ns);
+
+	return r == -ETIMEDOUT ? 0 : r;
+}
