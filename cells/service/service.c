@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <string.h>
+#include <theseus/command.h>
+#include <theseus/loader.h>
+#include <theseus/switch.h>
+#include <theseus/service.h>
+#include <theseus/upcall.h>
+
+CELL_INFO(.name = "service", .version = "1.0.0",
+	  .summary = "runs the steps of services", .safety = CELL_SAFE);
+
+CELL_EXPORT(service_start_all);
+CELL_EXPORT(service_wake);
+CELL_EXPORT_BLOCKING(service_stop);
+CELL_EXPORT(service_self);
+CELL_EXPORT(service_state_name);
+CELL_EXPORT(service_at);
+CELL_EXPORT(service_failed);
+CELL_CONSUMES(service_ops);
+
+struct service {
+	char name[CELL_NAME_MAX];
+	struct service_ops_h handle; /* generation 0: the entry is free */
+	struct task_event event;     /* woken, started, stopped */
+	uint32_t state;              /* enum service_state, atomic */
+	uint32_t stop;               /* atomic: service_stop() was called */
+	uint32_t runners;            /* atomic: that have not ended */
+	int32_t error;
+	uint64_t fault;
+	uint64_t steps, wakes; /* atomic */
+};
+
+struct services {
+	struct spinlock lock; /* entries come under it and never go */
+	uint32_t n;
+	struct service table[SERVICES_MAX];
+	/* of the task in that slot: service index + 1 and instance; 0 = it is no runner */
+	uint8_t runner[TASKS_MAX], instance[TASKS_MAX];
+};
+CELL_STATE(struct services, services) = {.n = 0};
+
+/* A runner's argument. */
+#define RUNNER_ARG(index, instance) ((uint64_t)(instance) << 32 | (index))
+
+static enum service_state state_of(const struct service *s)
+{
+	return (enum service_state)__atomic_load_n(&s->state, __ATOMIC_ACQUIRE);
+}
+
+static void set_state(struct service *s, enum service_state state)
+{
+	__atomic_store_n(&s->state, state, __ATOMIC_RELEASE);
+	task_event_signal(&s->event);
+}
+
+/* ---- the runner ---- */
+
+static int64_t call_init(void *arg)
+{
+	const struct service_ops *ops = arg;
+
+	return ops->init();
+}
+
+struct step_call {
+	const struct service_ops *ops;
+	struct service_next next;
+};
+
+static int64_t call_step(void *arg)
+{
+	struct step_call *call = arg;
+
+	call->next = call->ops->step();
+	return 0;
+}
+
+static int64_t call_fini(void *arg)
+{
+	const struct service_ops *ops = arg;
+
+	ops->fini();
+	return 0;
+}
+
+/* The pointer is only passed on, to one of the three above. */
+static void *ops_arg(const struct service_ops *ops)
+{
+	return (void *)(uintptr_t)ops;
+}
+
+static void failed(struct service *s, int error, uint64_t fault)
+{
+	s->error = error;
+	s->fault = fault;
+	set_state(s, SERVICE_FAILED);
+	if (fault)
+		upcall_fault_report(fault);
+}
+
+/* The runner ends; the last one of a service that came to its end calls fini. */
+static int64_t leave(struct service *s)
+{
+	const struct service_ops *ops = service_ops_get(s->handle);
+	bool last = __atomic_sub_fetch(&s->runners, 1, __ATOMIC_ACQ_REL) == 0;
+	int64_t value;
+
+	services.runner[task_self().slot] = 0;
+	if (state_of(s) == SERVICE_FAILED)
+		return -EFAULT;
+	if (last && ops && ops->fini && switch_protect(call_fini, ops_arg(ops), &value) < 0)
+		failed(s, -EFAULT, (uint64_t)value);
+	else if (last)
+		set_state(s, SERVICE_STOPPED);
+	else
+		task_event_signal(&s->event);
+	return 0;
+}
+
+/* Result: TASK_AGAIN, or what leave() said. */
+static int64_t begin(struct service *s, const struct service_ops *ops)
+{
+	int64_t value = 0;
+
+	if (ops->init && switch_protect(call_init, ops_arg(ops), &value) < 0)
+		failed(s, -EFAULT, (uint64_t)value);
+	else if (value < 0)
+		failed(s, (int)value, 0);
+	else
+		set_state(s, SERVICE_RUNNING);
+	return TASK_AGAIN;
+}
+
+static int64_t step(struct service *s, const struct service_ops *ops)
+{
+	/* before the step: a wake from now on lets the wait return */
+	uint64_t seen = task_event_count(&s->event);
+	struct step_call call = {.ops = ops, .next = {.then = SERVICE_DONE}};
+	int64_t fault;
+
+	if (switch_protect(call_step, &call, &fault) < 0) {
+		failed(s, -EFAULT, (uint64_t)fault);
+		return leave(s);
+	}
+	__atomic_add_fetch(&s->steps, 1, __ATOMIC_RELAXED);
+	switch (call.next.then) {
+	case SERVICE_DONE:
+		__atomic_store_n(&s->stop, 1, __ATOMIC_RELEASE);
+		task_event_signal(&s->event); /* the other runners leave too */
+		break;
+	case SERVICE_AGAIN:
+		task_yield();
+		break;
+	case SERVICE_WAIT:
+		/* woken, late, killed, or this code was replaced: the bottom frame decides */
+		(void)(task_event_wait(&s->event, seen, call.next.deadline_ns) < 0);
+		break;
+	}
+	return TASK_AGAIN;
+}
+
+/* One turn of a runner: called again and again from its bottom frame, through the slot. */
+static int64_t run(uint64_t arg)
+{
+	struct service *s = &services.table[(uint32_t)arg % SERVICES_MAX];
+	unsigned instance = (unsigned)(arg >> 32), slot = task_self().slot;
+	const struct service_ops *ops = service_ops_get(s->handle);
+	uint64_t seen = task_event_count(&s->event);
+
+	services.runner[slot] = (uint8_t)((uint32_t)arg + 1);
+	services.instance[slot] = (uint8_t)instance;
+	if (!ops || __atomic_load_n(&s->stop, __ATOMIC_ACQUIRE) || task_killed())
+		return leave(s);
+	switch (state_of(s)) {
+	case SERVICE_RUNNING:
+		return step(s, ops);
+	case SERVICE_STARTING:
+		if (instance == 0)
+			return begin(s, ops);
+		(void)(task_event_wait(&s->event, seen, CLOCK_NEVER) < 0);
+		return TASK_AGAIN;
+	default:
+		return leave(s);
+	}
+}
+CELL_PROVIDE(task_ops, service_runner) = {.run = run};
+
+/* ---- starting ---- */
+
+static bool same(struct service_ops_h a, struct service_ops_h b)
+{
+	return a.h.slot == b.h.slot && a.h.generation == b.h.generation;
+}
+
+static struct service *find(struct service_ops_h handle)
+{
+	uint32_t n = __atomic_load_n(&services.n, __ATOMIC_ACQUIRE);
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (same(services.table[i].handle, handle))
+			return &services.table[i];
+	}
+	return NULL;
+}
+
+/* A new entry, or that of a service which is gone. NULL: there is one, or no room (*ret_r). */
+static struct service *enter(const char *name, struct service_ops_h handle, int *ret_r)
+{
+	struct service *s = NULL;
+
+	*ret_r = 0;
+	spin_lock(&services.lock);
+	if (!find(handle)) {
+		for (uint32_t i = 0; i < services.n && !s; i++) {
+			if (!service_ops_get(services.table[i].handle) &&
+			    __atomic_load_n(&services.table[i].runners, __ATOMIC_ACQUIRE) == 0)
+				s = &services.table[i];
+		}
+		if (!s && services.n < SERVICES_MAX) {
+			s = &services.table[services.n];
+			__atomic_store_n(&services.n, services.n + 1, __ATOMIC_RELEASE);
+		}
+		if (s) {
+			*s = (struct service){.state = SERVICE_STARTING, .handle = handle};
+			snprintf(s->name, sizeof(s->name), "%s", name);
+		} else {
+			*ret_r = -ENOSPC;
+		}
+	}
+	spin_unlock(&services.lock);
+	return s;
+}
+
+static int start_runner(struct service *s, const struct service_ops *ops, unsigned instance)
+{
+	uint32_t index = (uint32_t)(s - services.table);
+	struct task_attr attr = {
+		.name = s->name,
+		.stack_bytes = ops->stack_bytes ? ops->stack_bytes : SERVICE_STACK_DEFAULT,
+		.detached = true,
+		.owner = {((const struct iface_slot *)(uintptr_t)IFACE_TABLE)[s->handle.h.slot].cell},
+	};
+	struct task_ref task;
+	int r;
+
+	if (ops->cpu == SERVICE_BOOT_CPU)
+		attr.affinity = 1;
+	else if (ops->cpu == SERVICE_EACH_CPU)
+		attr.affinity = 1ull << instance;
+	__atomic_add_fetch(&s->runners, 1, __ATOMIC_RELAXED);
+	r = task_spawn(&attr, IFACE(task_ops, service_runner), RUNNER_ARG(index, instance), &task);
+	if (r < 0)
+		__atomic_sub_fetch(&s->runners, 1, __ATOMIC_RELAXED);
+	return r;
+}
+
+static int start(const char *name, struct service_ops_h handle)
+{
+	const struct service_ops *ops = service_ops_get(handle);
+	struct service *s;
+	unsigned n;
+	int r;
+
+	if (!ops)
+		return 0; /* it left meanwhile */
+	s = enter(name, handle, &r);
+	if (!s)
+		return r;
+	n = ops->cpu == SERVICE_EACH_CPU ? cpu_online() : 1;
+	for (unsigned i = 0; i < n && r >= 0; i++)
+		r = start_runner(s, ops, i);
+	if (r < 0)
+		failed(s, r, 0);
+	return r;
+}
+
+int service_start_all(void)
+{
+	char name[CELL_NAME_MAX];
+	struct service_ops_h handle;
+	int first = 0, r;
+
+	for (uint32_t i = 0; iface_at("service_ops", i, name, &handle.h) == 0; i++) {
+		r = start(name, handle);
+		if (r < 0 && first == 0)
+			first = r;
+	}
+	return first;
+}
+
+/* ---- asked for by others ---- */
+
+int service_wake(struct service_ops_h handle)
+{
+	struct service *s = find(handle);
+
+	if (!s)
+		return -ENOENT;
+	__atomic_add_fetch(&s->wakes, 1, __ATOMIC_RELAXED);
+	task_event_signal(&s->event);
+	return 0;
+}
+
+int service_stop(struct service_ops_h handle, uint64_t deadline_ns)
+{
+	struct service *s = find(handle);
+	uint64_t seen;
+	int r;
+
+	if (!s)
+		return -ENOENT;
+	__atomic_store_n(&s->stop, 1, __ATOMIC_RELEASE);
+	for (;;) {
+		seen = task_event_count(&s->event);
+		if (__atomic_load_n(&s->runners, __ATOMIC_ACQUIRE) == 0 &&
+		    (state_of(s) == SERVICE_STOPPED || state_of(s) == SERVICE_FAILED))
+			return 0;
+		task_event_signal(&s->event);
+		r = task_event_wait(&s->event, seen + 1, deadline_ns);
+		if (r < 0)
+			return r;
+	}
+}
+
+struct service_self service_self(void)
+{
+	unsigned slot = task_self().slot;
+	unsigned index = slot < TASKS_MAX ? services.runner[slot] : 0;
+
+	if (index == 0)
+		return (struct service_self){.instance = 0};
+	return (struct service_self){.service = services.table[index - 1].handle,
+				     .instance = services.instance[slot]};
+}
+
+const char *service_state_name(enum service_state state)
+{
+	switch (state) {
+	case SERVICE_STARTING:
+		return "starting";
+	case SERVICE_RUNNING:
+		return "running";
+	case SERVICE_FAILED:
+		return "failed";
+	case SERVICE_STOPPED:
+		return "stopped";
+	}
+	return "?";
+}
+
+int service_at(uint32_t index, struct service_info *ret_info)
+{
+	const struct service *s;
+
+	if (index >= __atomic_load_n(&services.n, __ATOMIC_ACQUIRE))
+		return -ENOENT;
+	s = &services.table[index];
+	*ret_info = (struct service_info){
+		.service = s->handle,
+		.state = state_of(s),
+		.error = s->error,
+		.fault = s->fault,
+		.steps = __atomic_load_n(&s->steps, __ATOMIC_RELAXED),
+		.wakes = __atomic_load_n(&s->wakes, __ATOMIC_RELAXED),
+		.runners = __atomic_load_n(&s->runners, __ATOMIC_RELAXED),
+	};
+	memcpy(ret_info->name, s->name, sizeof(ret_info->name));
+	return 0;
+}
+
+unsigned service_failed(void)
+{
+	uint32_t n = __atomic_load_n(&services.n, __ATOMIC_ACQUIRE);
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		count += state_of(&services.table[i]) == SERVICE_FAILED;
+	return count;
+}
