@@ -8,7 +8,7 @@
 #include <theseus/upcall.h>
 
 CELL_INFO(.name = "service", .version = "1.0.0",
-	  .summary = "runs the steps of services", .safety = CELL_SAFE);
+	  .summary = "runs the steps of services", .safety = CELL_UNSAFE);
 
 CELL_EXPORT(service_start_all);
 CELL_EXPORT(service_wake);
