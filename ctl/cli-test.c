@@ -420,6 +420,15 @@ static void test_hostile_text(void **state)
 	}
 }
 
+static unsigned int count(const char *text, const char *part)
+{
+	unsigned int n = 0;
+
+	for (; (text = strstr(text, part)); text++)
+		n++;
+	return n;
+}
+
 static void test_log(void **state)
 {
 	struct fixture *fx = *state;
@@ -438,16 +447,10 @@ static void test_log(void **state)
 	assert_out_has(fx->out, "[     8.000000]");
 	assert_int_equal(run(fx, "log --json"), 0);
 	assert_string_equal(field(fx, "schema"), "theseus.log/1");
-	assert_string_equal(field(fx, "lost_before"), "5");
-}
-
-static unsigned int count(const char *text, const char *part)
-{
-	unsigned int n = 0;
-
-	for (; (text = strstr(text, part)); text++)
-		n++;
-	return n;
+	assert_string_equal(field(fx, "lost"), "5");
+	assert_string_equal(member(first_of(fx, "records"), "seq"), "5");
+	assert_int_equal(count(fx->out, "\"level\""), 15);
+	assert_int_equal(count(fx->out, "\n"), 1);
 }
 
 static void test_log_follow(void **state)

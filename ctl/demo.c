@@ -148,7 +148,7 @@ static int find_bundles(struct ctl *c, struct demo *d)
 	static const char *const names[SWAPS] = {"greeter-v2.cells", "greeter-v1.cells"};
 	char boot[PATH_SIZE - 64];
 	const char *dir;
-	int r = run_find_file(c, "THESEUS_BUNDLE", "boot.cells", boot, sizeof(boot));
+	int r = run_find_file(c, RUN_BUNDLE, boot, sizeof(boot));
 
 	if (r)
 		return r;

@@ -2,7 +2,7 @@
 #include "log.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <stdlib.h>
 
 #include "commands.h"
 #include "render.h"
@@ -12,10 +12,82 @@
 /* Without a limit a guest that answers "there is more" for ever would keep us for ever. */
 #define RECORDS_MAX 1000000
 
-static void print_record(const struct log_view *v, const Theseus__LogRecord *record, uint64_t lost)
+/* Writes the records of @log that are new and late enough to @records. Result: their number. */
+static size_t choose(struct log_view *v, const Theseus__LogReply *log,
+		     const Theseus__LogRecord **records)
 {
-	if (record->time_ns >= v->since_ns)
-		(v->cl->ctl->json ? json_log : text_log)(v->cl->ctl, record, lost);
+	size_t n = 0;
+
+	for (size_t i = 0; i < log->n_records; i++) {
+		const Theseus__LogRecord *record = log->records[i];
+
+		/* an event may have brought it while this answer was under way */
+		if (record->seq < v->next_seq)
+			continue;
+		v->next_seq = record->seq + 1;
+		if (record->time_ns >= v->since_ns)
+			records[n++] = record;
+	}
+	return n;
+}
+
+static void print_records(const struct log_view *v, const Theseus__LogRecord *const *records,
+			  size_t n, uint64_t lost)
+{
+	if (n || lost)
+		(v->cl->ctl->json ? json_log : text_log)(v->cl->ctl, records, n, lost);
+}
+
+/* Prints or keeps the records of @response, which is consumed. */
+static int take_records(struct log_view *v, Theseus__Response *response)
+{
+	CLEANUP_RESPONSE Theseus__Response *own = response;
+	CLEANUP_FREE const Theseus__LogRecord **records =
+		calloc(response->log->n_records + 1, sizeof(*records));
+	Theseus__Response **more;
+	size_t n;
+
+	if (!records)
+		return ctl_oom(v->cl->ctl);
+	n = choose(v, response->log, records);
+	if (!v->keep) {
+		print_records(v, records, n, response->log->lost);
+		return 0;
+	}
+	more = reallocarray(v->kept, v->n_kept + 1, sizeof(Theseus__Response *));
+	if (!more)
+		return ctl_oom(v->cl->ctl);
+	v->kept = more;
+	v->kept[v->n_kept++] = own;
+	own = NULL;
+	return 0;
+}
+
+int log_finish(struct log_view *v, int status)
+{
+	CLEANUP_FREE const Theseus__LogRecord **records = NULL;
+	uint64_t lost = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < v->n_kept; i++)
+		n += v->kept[i]->log->n_records;
+	records = calloc(n + 1, sizeof(*records));
+	n = 0;
+	v->next_seq = 0;
+	for (size_t i = 0; records && i < v->n_kept; i++) {
+		lost += v->kept[i]->log->lost;
+		n += choose(v, v->kept[i]->log, records + n);
+	}
+	if (!status && !records)
+		status = ctl_oom(v->cl->ctl);
+	if (!status && v->keep)
+		(v->cl->ctl->json ? json_log : text_log)(v->cl->ctl, records, n, lost);
+	for (size_t i = 0; i < v->n_kept; i++)
+		theseus__response__free_unpacked(v->kept[i], NULL);
+	free(v->kept);
+	v->kept = NULL;
+	v->n_kept = 0;
+	return status;
 }
 
 static int fetch_some(struct log_view *v, bool follow, Theseus__Response **ret_response)
@@ -34,28 +106,22 @@ static int fetch_some(struct log_view *v, bool follow, Theseus__Response **ret_r
 
 int log_fetch(struct log_view *v, bool follow)
 {
-	for (uint64_t n = 0; n < RECORDS_MAX;) {
-		CLEANUP_RESPONSE Theseus__Response *response = NULL;
-		const Theseus__LogReply *log;
+	for (uint64_t asked = 0; asked < RECORDS_MAX;) {
+		Theseus__Response *response = NULL;
+		size_t n;
 		int r = fetch_some(v, follow, &response);
 
 		if (r)
 			return r;
-		log = response->body_case == THESEUS__RESPONSE__BODY_LOG ? response->log : NULL;
-		if (!log)
+		if (response->body_case != THESEUS__RESPONSE__BODY_LOG) {
+			theseus__response__free_unpacked(response, NULL);
 			return client_fail(v->cl, -EPROTO, 0);
-		n += log->n_records;
-		for (size_t i = 0; i < log->n_records; i++) {
-			const Theseus__LogRecord *record = log->records[i];
-
-			/* an event may have brought it while this answer was under way */
-			if (record->seq < v->next_seq)
-				continue;
-			print_record(v, record, i ? 0 : log->lost);
-			v->next_seq = record->seq + 1;
 		}
-		if (!log->n_records)
-			return 0;
+		n = response->log->n_records;
+		asked += n;
+		r = take_records(v, response);
+		if (r || !n)
+			return r;
 	}
 	return 0;
 }
@@ -63,16 +129,18 @@ int log_fetch(struct log_view *v, bool follow)
 void log_on_event(struct client *cl, const Theseus__Event *event, void *arg)
 {
 	struct log_view *v = arg;
+	const Theseus__LogRecord *record = event->log;
 
 	(void)cl;
-	if (event->body_case != THESEUS__EVENT__BODY_LOG || v->gap || event->log->seq < v->next_seq)
+	if (event->body_case != THESEUS__EVENT__BODY_LOG || v->gap || record->seq < v->next_seq)
 		return;
-	if (event->log->seq > v->next_seq) {
+	if (record->seq > v->next_seq) {
 		v->gap = true;
 		return;
 	}
-	print_record(v, event->log, 0);
 	v->next_seq++;
+	if (record->time_ns >= v->since_ns)
+		print_records(v, &record, 1, 0);
 }
 
 int log_fill(struct log_view *v)
@@ -141,5 +209,8 @@ int cmd_log(struct ctl *c, int argc, char **argv)
 		return r;
 	v.cl = cl;
 	v.since_ns = uptime > since ? uptime - since : 0;
-	return ctl_option(c, "follow") ? follow(&v) : log_fetch(&v, false);
+	if (ctl_option(c, "follow"))
+		return follow(&v);
+	v.keep = c->json;
+	return log_finish(&v, log_fetch(&v, false));
 }

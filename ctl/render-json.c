@@ -143,8 +143,8 @@ static void fill_vm(json *o, const struct vm_view *v)
 		add_bool(o, "tainted", v->guest->tainted);
 		add_text(o, "health", v->guest->health);
 		add_u64(o, "guest_uptime_ns", v->guest->uptime_ns);
-		add_u64(o, "guest_memory_bytes", v->guest->memory_total);
-		add_u64(o, "guest_memory_used_bytes", v->guest->memory_used);
+		add_u64(o, "memory_total_bytes", v->guest->memory_total);
+		add_u64(o, "memory_used_bytes", v->guest->memory_used);
 		add_u64(o, "cpus_online", v->guest->cpus);
 		add_u64(o, "cells", v->guest->cells);
 		add_u64(o, "tasks", v->guest->tasks);
@@ -363,19 +363,25 @@ void json_exec(const struct ctl *c, const Theseus__ExecReply *reply)
 	print(o);
 }
 
-void json_log(const struct ctl *c, const Theseus__LogRecord *record, uint64_t lost)
+void json_log(const struct ctl *c, const Theseus__LogRecord *const *records, size_t n,
+	      uint64_t lost)
 {
-	json *o = new_object("log"); /* also within `run` */
+	json *o = new_object("log"), *list = json_object_new_array(); /* also within `run` */
 
 	(void)c;
-	add_u64(o, "seq", record->seq);
-	add_text(o, "level", level_name(record->level));
-	add_text(o, "cell", record->cell);
-	add_u64(o, "task", record->task);
-	add_u64(o, "time_ns", record->time_ns);
-	add_text(o, "text", record->text);
-	if (lost)
-		add_u64(o, "lost_before", lost);
+	for (size_t i = 0; i < n; i++) {
+		json *r = json_object_new_object();
+
+		add_u64(r, "seq", records[i]->seq);
+		add_text(r, "level", level_name(records[i]->level));
+		add_text(r, "cell", records[i]->cell);
+		add_u64(r, "task", records[i]->task);
+		add_u64(r, "time_ns", records[i]->time_ns);
+		add_text(r, "text", records[i]->text);
+		json_object_array_add(list, r);
+	}
+	add_u64(o, "lost", lost);
+	add(o, "records", list);
 	print(o);
 }
 

@@ -390,19 +390,26 @@ const char *level_name(uint32_t level)
 	return level < sizeof(names) / sizeof(names[0]) ? names[level] : "unknown";
 }
 
-void text_log(const struct ctl *c, const Theseus__LogRecord *record, uint64_t lost)
+static void put_record(const Theseus__LogRecord *record)
 {
 	static const char *const colours[] = {COLOUR_RED, COLOUR_YELLOW};
 
-	if (lost)
-		(void)fprintf(stderr, "theseusctl: %llu log records are lost here\n", ull(lost));
-	(void)c;
 	printf("[%6llu.%06llu] %-7s ", ull(record->time_ns / NS_PER_SEC),
 	       ull(record->time_ns % NS_PER_SEC / 1000), level_name(record->level));
 	put_text(record->cell, NULL);
 	printf("[%llu]: ", ull(record->task));
 	put_text(record->text, record->level < 2 ? colours[record->level] : NULL);
 	(void)putchar('\n');
+}
+
+void text_log(const struct ctl *c, const Theseus__LogRecord *const *records, size_t n,
+	      uint64_t lost)
+{
+	(void)c;
+	if (lost)
+		(void)fprintf(stderr, "theseusctl: %llu log records are lost here\n", ull(lost));
+	for (size_t i = 0; i < n; i++)
+		put_record(records[i]);
 	(void)fflush(stdout);
 }
 

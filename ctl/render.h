@@ -96,9 +96,11 @@ void json_swap(const struct ctl *c, const struct swap_view *swap);
 void text_exec(const struct ctl *c, const Theseus__ExecReply *reply);
 void json_exec(const struct ctl *c, const Theseus__ExecReply *reply);
 
-/* One record of the log; @lost records are missing before it. */
-void text_log(const struct ctl *c, const Theseus__LogRecord *record, uint64_t lost);
-void json_log(const struct ctl *c, const Theseus__LogRecord *record, uint64_t lost);
+/* Records of the log in order; @lost are missing before the first. */
+void text_log(const struct ctl *c, const Theseus__LogRecord *const *records, size_t n,
+	      uint64_t lost);
+void json_log(const struct ctl *c, const Theseus__LogRecord *const *records, size_t n,
+	      uint64_t lost);
 
 void text_symbols(const struct ctl *c, const struct symbols_view *symbols, size_t n);
 void json_symbols(const struct ctl *c, const struct symbols_view *symbols, size_t n);

@@ -35,7 +35,13 @@ int run_start(struct ctl *c, const struct run_config *config, struct run_vm *ret
  */
 int run_reap(struct ctl *c, pid_t pid, uint64_t limit_ns, int *ret_status);
 
-/* Path of an installed file of the guest, or what the environment variable @env says. */
-int run_find_file(struct ctl *c, const char *env, const char *file, char *buf, size_t size);
+/* The two files that a VM boots from. */
+enum run_file { RUN_GUEST, RUN_BUNDLE };
+
+/*
+ * Where such a file is: as its environment variable says, else in the build directory
+ * $THESEUS_BUILD, else where it was installed.
+ */
+int run_find_file(struct ctl *c, enum run_file which, char *buf, size_t size);
 
 #endif

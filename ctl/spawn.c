@@ -25,32 +25,51 @@
 
 /* ---- files ---- */
 
-int run_find_file(struct ctl *c, const char *env, const char *file, char *buf, size_t size)
+static const char *build_dir(void)
 {
-	const char *path = getenv(env);
+	const char *dir = getenv("THESEUS_BUILD");
+
+	return dir && *dir ? dir : NULL;
+}
+
+int run_find_file(struct ctl *c, enum run_file which, char *buf, size_t size)
+{
+	static const struct {
+		const char *env, *built, *installed;
+	} rows[] = {
+		[RUN_GUEST] = {"THESEUS_GUEST", "guest/theseus.elf", THESEUS_LIBDIR "/theseus.elf"},
+		[RUN_BUNDLE] = {"THESEUS_BUNDLE", "cells/boot.cells", THESEUS_LIBDIR "/boot.cells"},
+	};
+	const char *path = getenv(rows[which].env), *build = build_dir();
 	int n;
 
 	if (path && *path)
 		n = snprintf(buf, size, "%s", path);
+	else if (build)
+		n = snprintf(buf, size, "%s/%s", build, rows[which].built);
 	else
-		n = snprintf(buf, size, "%s/%s", THESEUS_LIBDIR, file);
+		n = snprintf(buf, size, "%s", rows[which].installed);
 	if (n < 0 || (size_t)n >= size)
-		return ctl_error(c, CTL_FAILED, "environment", "%s is too long", env);
+		return ctl_error(c, CTL_FAILED, "environment", "%s is too long", rows[which].env);
 	if (access(buf, R_OK))
 		return ctl_error(c, CTL_FAILED, "no-such-file", "%s: %s ($%s says where it is)",
-				 buf, strerror(errno), env);
+				 buf, strerror(errno), rows[which].env);
 	return 0;
 }
 
-/* theseus-vmm: where $THESEUS_VMM says, beside this program, else by PATH. */
+/* theseus-vmm: where the environment says, beside this program, else by PATH. */
 static void find_vmm(char *buf, size_t size)
 {
-	const char *env = getenv("THESEUS_VMM");
+	const char *env = getenv("THESEUS_VMM"), *build = build_dir();
 	ssize_t n;
 	char *slash;
 
 	if (env && *env) {
 		(void)snprintf(buf, size, "%s", env);
+		return;
+	}
+	if (build) {
+		(void)snprintf(buf, size, "%s/vmm/theseus-vmm", build);
 		return;
 	}
 	n = readlink("/proc/self/exe", buf, size - sizeof("theseus-vmm"));
@@ -272,11 +291,11 @@ static int find_files(struct ctl *c, const struct run_config *config, struct spa
 	if (config->guest)
 		(void)snprintf(s->guest, sizeof(s->guest), "%s", config->guest);
 	else
-		r = run_find_file(c, "THESEUS_GUEST", "theseus.elf", s->guest, sizeof(s->guest));
+		r = run_find_file(c, RUN_GUEST, s->guest, sizeof(s->guest));
 	if (!r && config->bundle)
 		(void)snprintf(s->bundle, sizeof(s->bundle), "%s", config->bundle);
 	else if (!r)
-		r = run_find_file(c, "THESEUS_BUNDLE", "boot.cells", s->bundle, sizeof(s->bundle));
+		r = run_find_file(c, RUN_BUNDLE, s->bundle, sizeof(s->bundle));
 	return r;
 }
 

@@ -136,12 +136,15 @@ static void match_file(const char *path, struct symbols_view *views, size_t n)
 
 static int match_files(struct ctl *c, struct symbols_view *views, size_t n)
 {
-	const char *dir = getenv("THESEUS_DEBUG_DIR");
+	const char *dir = getenv("THESEUS_DEBUG_DIR"), *build = getenv("THESEUS_BUILD");
+	CLEANUP_FREE char *built = NULL;
 	struct dirent **entries;
 	int count;
 
+	if (build && *build && asprintf(&built, "%s/cells", build) < 0)
+		return ctl_oom(c);
 	if (!dir || !*dir)
-		dir = THESEUS_LIBDIR "/debug";
+		dir = built ? built : THESEUS_LIBDIR "/debug";
 	if (elf_version(EV_CURRENT) == EV_NONE)
 		return ctl_error(c, CTL_FAILED, "system", "libelf does not fit");
 	count = scandir(dir, &entries, NULL, alphasort);

@@ -39,24 +39,35 @@ int vm_status(struct client *cl, Theseus__VmResponse **ret_response)
 	return 0;
 }
 
-/* The guest's part; NULL when it does not answer, which is a finding and no error here. */
-static Theseus__Response *guest_status(struct client *cl)
+static int guest_ask(struct client *cl, Theseus__Response **ret_response)
 {
 	Theseus__Request req = THESEUS__REQUEST__INIT;
 	Theseus__StatusGet get = THESEUS__STATUS_GET__INIT;
 	Theseus__Response *response = NULL;
+	int r;
 
 	req.body_case = THESEUS__REQUEST__BODY_STATUS;
 	req.status = &get;
 	cl->hello_limit_ns = LOOK_LIMIT_NS;
-	if (client_call(cl, &req, LOOK_LIMIT_NS, &response)) {
-		ctl_error_clear(cl->ctl);
-		return NULL;
+	r = client_call(cl, &req, LOOK_LIMIT_NS, &response);
+	if (r)
+		return r;
+	if (response->body_case != THESEUS__RESPONSE__BODY_GUEST) {
+		theseus__response__free_unpacked(response, NULL);
+		return client_fail(cl, -EPROTO, 0);
 	}
-	if (response->body_case == THESEUS__RESPONSE__BODY_GUEST)
-		return response;
-	theseus__response__free_unpacked(response, NULL);
-	return NULL;
+	*ret_response = response;
+	return 0;
+}
+
+/* The same where theseus-vmm has answered: that the guest does not is a finding, no error. */
+static Theseus__Response *guest_status(struct client *cl)
+{
+	Theseus__Response *response = NULL;
+
+	if (guest_ask(cl, &response))
+		ctl_error_clear(cl->ctl);
+	return response;
 }
 
 /* A VM and the answers its view points into. */
@@ -76,11 +87,11 @@ static void answers_free(struct vm_answers *a)
 static void look_at_domain(struct client *cl, struct vm_answers *a)
 {
 	domain_get_info(cl->link, &a->domain);
-	a->view.state = a->guest ? "ready" : "running";
+	a->view.state = "ready";
 	a->view.accel = a->domain.accel;
 	a->view.memory_bytes = a->domain.memory_bytes;
 	a->view.cpus = a->domain.cpus;
-	a->view.uptime_ns = a->guest ? a->guest->guest->uptime_ns : 0;
+	a->view.uptime_ns = a->guest->guest->uptime_ns;
 }
 
 static int look_at_vmm(struct client *cl, struct vm_answers *a)
@@ -114,8 +125,11 @@ static int look(struct ctl *c, const struct target *target, struct vm_answers *a
 		if (!r && !strcmp(a->view.state, "ready"))
 			a->guest = guest_status(cl);
 	} else {
-		a->guest = guest_status(cl);
-		look_at_domain(cl, a);
+		/* Here the guest is the only one to ask, so that it does not answer is the answer.
+		 */
+		r = guest_ask(cl, &a->guest);
+		if (!r)
+			look_at_domain(cl, a);
 	}
 	a->view.guest = a->guest ? a->guest->guest : NULL;
 	return r;

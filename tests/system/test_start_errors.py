@@ -30,7 +30,7 @@ def main():
         fails(sandbox, name, "--guest", "/nonexistent/guest", "--accel", "tcg", status=1, words=["/nonexistent/guest"])
         fails(sandbox, name, "--bundle", harness.GUEST, "--accel", "tcg", status=1, words=["theseus.elf"])
         fails(sandbox, name, "--mem", "8", "--accel", "tcg", status=1, words=["8", "MiB"])
-        fails(sandbox, name, "--cpus", "1000", "--accel", "tcg", status=1, words=["1000"])
+        fails(sandbox, name, "--cpus", "1000", "--accel", "tcg", status=2, words=["1000"])
         fails(sandbox, "../evil", "--accel", "tcg", status=2, words=["name"])
         usable, _ = harness.kvm_usable()
         if usable:
