@@ -112,13 +112,15 @@ int run_reap(struct ctl *c, pid_t pid, uint64_t limit_ns, int *ret_status)
 	return r;
 }
 
-static void end_child(struct ctl *c, pid_t pid)
+/* After a failure; @ask: it was not theseus-vmm that ended, so it is told to. */
+static void end_child(struct ctl *c, pid_t pid, bool ask)
 {
 	struct ctl_error saved = c->error;
 	int status;
 
 	c->error = (struct ctl_error){0};
-	(void)kill(pid, SIGTERM);
+	if (ask)
+		(void)kill(pid, SIGTERM);
 	(void)run_reap(c, pid, END_LIMIT_NS, &status);
 	ctl_error_clear(c);
 	c->error = saved;
@@ -346,6 +348,6 @@ int run_start(struct ctl *c, const struct run_config *config, struct run_vm *ret
 	ready_child = -1;
 	r = wait_ready(c, config, ready, log_fd);
 	if (r)
-		end_child(c, ret_vm->pid);
+		end_child(c, ret_vm->pid, r == CTL_TIMED_OUT);
 	return r;
 }
