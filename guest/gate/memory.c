@@ -64,7 +64,7 @@ static enum gate_frame_state state_of(uint64_t pa)
 	return GATE_FRAME_NOT_RAM;
 }
 
-/* Why these frames, of which one at least is not free, are refused. */
+/* The same one by one: why these frames are refused, 0 if they are not. */
 static __attribute__((noinline)) int frames_refused(uint64_t pa, uint64_t pages)
 {
 	static const int8_t errors[_GATE_FRAME_STATE_MAX] = {
@@ -77,7 +77,7 @@ static __attribute__((noinline)) int frames_refused(uint64_t pa, uint64_t pages)
 		if (errors[state_of(pa)])
 			return errors[state_of(pa)];
 	}
-	return -ERANGE; /* all are free, but in two ranges */
+	return 0; /* all are free, in neighbouring ranges */
 }
 
 /* Is any of @n bytes, of @n words not 0? Eight a turn: see internal.h about instructions. */
@@ -207,11 +207,11 @@ bool is_text(uint64_t va)
  * is online nobody can see the time between, and mark() is left out. Without mark() nothing
  * needs a flush.
  */
-static ALWAYS_INLINE int64_t do_runs(uint64_t n, int (*check)(struct gate_run r),
+static ALWAYS_INLINE int64_t do_runs(uint64_t n, int (*check)(struct gate_run r, struct gate_run *arg),
 				     void (*mark)(struct gate_run r), void (*finish)(struct gate_run r))
 {
 	struct cpu *c = this_cpu();
-	const volatile struct gate_run *args = args_of(c);
+	struct gate_run *args = args_of(c);
 	struct gate_run *kept = c->runs, r;
 	uint64_t room = GATE_PAGES_MAX, last;
 	bool alone;
@@ -222,7 +222,7 @@ static ALWAYS_INLINE int64_t do_runs(uint64_t n, int (*check)(struct gate_run r)
 	gate_lock(c);
 	alone = online == 1;
 	for (; n; n--, args++) {
-		r = (struct gate_run){args->va, args->pa, args->pages, args->flags};
+		r = *(volatile struct gate_run *)args; /* cells write there: used from this copy only */
 		last = r.va + (r.pages - 1) * PAGE;
 		err = -EINVAL;
 		if (r.va % PAGE || !r.pages)
@@ -233,7 +233,7 @@ static ALWAYS_INLINE int64_t do_runs(uint64_t n, int (*check)(struct gate_run r)
 		err = -ERANGE;
 		if ((!in_dynamic(r.va) || !in_dynamic(last)) && (!in_window(r.va) || !in_window(last)))
 			break;
-		err = check(r);
+		err = check(r, args);
 		if (err)
 			break;
 		room -= r.pages;
@@ -280,7 +280,7 @@ static __attribute__((noinline)) int new_tables(uint64_t va, uint64_t pages)
 	return 0;
 }
 
-static ALWAYS_INLINE int check_map(struct gate_run r)
+static ALWAYS_INLINE int check_map(struct gate_run r, struct gate_run *arg)
 {
 	int err;
 
@@ -345,9 +345,13 @@ static ALWAYS_INLINE void set_state(uint64_t entry, enum gate_frame_state state)
 		frame_state[(entry & PTE_ADDR) / PAGE] = state;
 }
 
-static ALWAYS_INLINE int check_unmap(struct gate_run r)
+static ALWAYS_INLINE int check_unmap(struct gate_run r, struct gate_run *arg)
 {
-	return r.flags ? -EINVAL : check_pages(r, 0, 0);
+	int err = r.flags ? -EINVAL : check_pages(r, 0, 0);
+
+	if (!err) /* who maps pages for somebody else need not remember their frames */
+		arg->pa = *pte_of(r.va) & PTE_ADDR;
+	return err;
 }
 
 static ALWAYS_INLINE void mark_unmap(struct gate_run r)
@@ -370,7 +374,7 @@ static ALWAYS_INLINE void finish_unmap(struct gate_run r)
 	}
 }
 
-static ALWAYS_INLINE int check_protect(struct gate_run r)
+static ALWAYS_INLINE int check_protect(struct gate_run r, struct gate_run *arg)
 {
 	uint64_t *pte = pte_of(r.va), *end = pte + r.pages;
 	int err = -EINVAL;
@@ -387,7 +391,7 @@ static ALWAYS_INLINE void only_flush(struct gate_run r)
 	(void)r;
 }
 
-static ALWAYS_INLINE int check_seal(struct gate_run r)
+static ALWAYS_INLINE int check_seal(struct gate_run r, struct gate_run *arg)
 {
 	const uint32_t text = GATE_RUN_TEXT | GATE_RUN_GRANTS(GATE_GRANT_ALL);
 
