@@ -1,13 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #include "sim.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <theseus/trap.h>
 
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef __clang__
+#if __has_feature(address_sanitizer)
+#define SIM_POISONS
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define SIM_POISONS
+#endif
+
+#ifdef SIM_POISONS
 #include <sanitizer/asan_interface.h>
 #else
 #define ASAN_POISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
@@ -15,7 +24,7 @@
 #endif
 
 #define CHUNK (512ull * PAGE_SIZE) /* what a page table maps */
-#define PAGES_MAX (1u << 21)       /* slots of the hash table */
+#define PAGES_MAX (1u << 20)       /* slots of the hash table */
 #define CHUNKS_MAX 65536u
 
 struct sim sim;
@@ -40,7 +49,7 @@ static uint64_t rng;
 
 static struct sim_page *page_slot(uint64_t va)
 {
-	uint64_t at = va / PAGE_SIZE * 0x9e3779b97f4a7c15ull >> 43;
+	uint64_t at = va / PAGE_SIZE * 0x9e3779b97f4a7c15ull >> 44;
 
 	while (pages[at].va && pages[at].va != va)
 		at = (at + 1) % PAGES_MAX;
@@ -111,10 +120,15 @@ static void page_leave(uint64_t va)
 
 /* ---- the calls ---- */
 
+static pthread_mutex_t gate_mutex = PTHREAD_MUTEX_INITIALIZER;
+
 static bool failing(void)
 {
+	bool fails = sim.fail_in > 0 && --sim.fail_in == 0;
+
 	sim.calls++;
-	return sim.fail_in > 0 && --sim.fail_in == 0;
+	sim.failures += fails;
+	return fails;
 }
 
 static int refuse(int err)
@@ -226,16 +240,25 @@ static int64_t do_runs(const struct gate_run *runs, unsigned n, int (*op)(const 
 
 int64_t gate_map(const struct gate_run *runs, unsigned n)
 {
-	return do_runs(runs, n, map_run);
+	int64_t r;
+
+	pthread_mutex_lock(&gate_mutex);
+	r = do_runs(runs, n, map_run);
+	pthread_mutex_unlock(&gate_mutex);
+	return r;
 }
 
 int64_t gate_protect(const struct gate_run *runs, unsigned n)
 {
-	return do_runs(runs, n, protect_run);
+	int64_t r;
+
+	pthread_mutex_lock(&gate_mutex);
+	r = do_runs(runs, n, protect_run);
+	pthread_mutex_unlock(&gate_mutex);
+	return r;
 }
 
-/* Unmapping is not made to fail: the gate has no reason to, short of a broken rule. */
-int64_t gate_unmap(struct gate_run *runs, unsigned n)
+static int64_t unmap_runs(struct gate_run *runs, unsigned n)
 {
 	int64_t done = 0;
 
@@ -255,7 +278,18 @@ int64_t gate_unmap(struct gate_run *runs, unsigned n)
 	return done;
 }
 
-int64_t gate_table(uint64_t frame)
+/* Unmapping is not made to fail: the gate has no reason to, short of a broken rule. */
+int64_t gate_unmap(struct gate_run *runs, unsigned n)
+{
+	int64_t r;
+
+	pthread_mutex_lock(&gate_mutex);
+	r = unmap_runs(runs, n);
+	pthread_mutex_unlock(&gate_mutex);
+	return r;
+}
+
+static int64_t take_table(uint64_t frame)
 {
 	uint8_t *state = &frame_states[frame >> PAGE_SHIFT];
 
@@ -269,6 +303,16 @@ int64_t gate_table(uint64_t frame)
 	return 0;
 }
 
+int64_t gate_table(uint64_t frame)
+{
+	int64_t r;
+
+	pthread_mutex_lock(&gate_mutex);
+	r = take_table(frame);
+	pthread_mutex_unlock(&gate_mutex);
+	return r;
+}
+
 /* ---- failures ---- */
 
 int __wrap_frames_alloc(uint64_t count, uint64_t align, struct frame_run *ret_run);
@@ -277,6 +321,7 @@ int __real_frames_alloc(uint64_t count, uint64_t align, struct frame_run *ret_ru
 int __wrap_frames_alloc(uint64_t count, uint64_t align, struct frame_run *ret_run)
 {
 	if (sim.frames_fail_in > 0 && --sim.frames_fail_in == 0) {
+		sim.failures++;
 		if (sim.frames_fail_on)
 			sim.frames_fail_in = 1;
 		return -ENOMEM;

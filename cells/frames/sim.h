@@ -33,7 +33,7 @@ struct sim {
 	int64_t fail_in;       /* if > 0: counts down; the call that makes it 0 fails with -EIO */
 	int64_t frames_fail_in; /* the same for frames_alloc(), with -ENOMEM */
 	bool frames_fail_on;   /* and from then on all do */
-	unsigned cpu;          /* that heap_this_cpu() says */
+	uint64_t failures;     /* that were made */
 };
 extern struct sim sim;
 
