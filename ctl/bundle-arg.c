@@ -70,31 +70,35 @@ int bundle_file_load(struct ctl *c, const char *file, uint8_t **ret_data, size_t
 	return 0;
 }
 
-static int refused(struct ctl *c, const char *file, const struct reasons *reasons)
+/*
+ * Turns @reasons into an error of exit status @status. A file that cannot be read is a failure
+ * as for every command, not a judgement.
+ */
+static int refused(struct ctl *c, int status, const char *file, const struct reasons *reasons)
 {
-	/* A file that cannot be read is a failure as for every command, not a judgement. */
-	bool unreadable =
-		!strcmp(reasons->code, "no-such-file") || !strcmp(reasons->code, "unreadable");
-	int r = ctl_error(c, unreadable ? CTL_FAILED : CTL_REFUSED, reasons->code, "%s",
-			  unreadable ? reasons_first(reasons) : "");
-
-	if (unreadable)
-		return r;
-	r = ctl_error(c, CTL_REFUSED, reasons->code, "%s is not a bundle that can be swapped in",
-		      file);
+	if (!strcmp(reasons->code, "no-such-file") || !strcmp(reasons->code, "unreadable"))
+		return ctl_error(c, CTL_FAILED, reasons->code, "%s", reasons_first(reasons));
+	(void)ctl_error(c, status, reasons->code, "%s is not a sound bundle", file);
 	for (size_t i = 0; i < reasons->n; i++)
 		ctl_error_reason(c, reasons->text[i]);
-	return r;
+	return status;
 }
 
-static int open_bundle(struct ctl *c, const char *file, struct bundle **ret_bundle)
+static int open_bundle(struct ctl *c, int status, const char *file, struct bundle **ret_bundle)
 {
 	__attribute__((cleanup(reasons_done))) struct reasons reasons = {0};
 	int r = bundle_open_file(file, ret_bundle, &reasons);
 
 	if (r == -EPERM)
-		return refused(c, file, &reasons);
+		return refused(c, status, file, &reasons);
 	return r ? ctl_oom(c) : 0;
+}
+
+int bundle_file_check(struct ctl *c, const char *file)
+{
+	__attribute__((cleanup(bundle_drop))) struct bundle *bundle = NULL;
+
+	return open_bundle(c, CTL_FAILED, file, &bundle);
 }
 
 static int find_cell(struct ctl *c, const struct bundle *bundle, const struct bundle_arg *arg,
@@ -127,7 +131,7 @@ static int load_one(struct ctl *c, const struct bundle_arg *args, int n, uint8_t
 
 	if (!args[0].cell)
 		return bundle_file_load(c, args[0].file, ret_data, ret_len);
-	r = open_bundle(c, args[0].file, &bundle);
+	r = open_bundle(c, CTL_REFUSED, args[0].file, &bundle);
 	for (int i = 0; i < n && !r; i++)
 		r = find_cell(c, bundle, &args[i], &cell);
 	if (r)
@@ -179,7 +183,7 @@ static int merge_collect(struct ctl *c, const struct bundle_arg *args, int n, st
 {
 	for (int i = 0; i < n; i++) {
 		struct bundle_cell cell;
-		int r = open_bundle(c, args[i].file, &m->bundles[i]);
+		int r = open_bundle(c, CTL_REFUSED, args[i].file, &m->bundles[i]);
 
 		if (!r)
 			r = check_mergeable(c, args[i].file, m->bundles[i]);

@@ -33,4 +33,8 @@ int bundle_args_load(struct ctl *c, const struct bundle_arg *args, int n, uint8_
 /* The bytes of @file whatever they are: the guest judges them. */
 int bundle_file_load(struct ctl *c, const char *file, uint8_t **ret_data, size_t *ret_len);
 
+/* Is @file a whole bundle, as one to boot from must be? Result: 0 or CTL_FAILED with all reasons.
+ */
+int bundle_file_check(struct ctl *c, const char *file);
+
 #endif

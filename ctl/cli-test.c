@@ -166,6 +166,32 @@ static void write_bundle(struct fixture *fx, size_t size)
 	assert_int_equal(fclose(f), 0);
 }
 
+/* Bundle @file of the cells @a and @b (NULL = one cell), whose object is their name. */
+static void write_real_bundle(const char *file, const char *a, const char *b)
+{
+	const char *names[] = {a, b};
+	Theseus__Cell cells[2];
+	struct bundle_input inputs[2];
+	struct bundle_header header = {.sequence = 1};
+	struct buf out = {0};
+	size_t n = b ? 2 : 1;
+	FILE *f;
+
+	for (size_t i = 0; i < n; i++) {
+		theseus__cell__init(&cells[i]);
+		cells[i].name = (char *)(uintptr_t)names[i];
+		cells[i].version = (char *)(uintptr_t) "1.2.3";
+		inputs[i] = (struct bundle_input){&cells[i], (const uint8_t *)names[i],
+						  strlen(names[i])};
+	}
+	assert_int_equal(bundle_write(&header, inputs, n, &out), 0);
+	f = fopen(file, "we");
+	assert_non_null(f);
+	assert_int_equal(fwrite(out.data, 1, out.len, f), out.len);
+	assert_int_equal(fclose(f), 0);
+	buf_done(&out);
+}
+
 static int setup(void **state)
 {
 	struct fixture *fx = calloc(1, sizeof(*fx));
@@ -614,32 +640,6 @@ static void test_swap_dry_run(void **state)
 	assert_int_equal(fx->peer.drops, 1);
 }
 
-/* Bundle @file of the cells @a and @b (NULL = one cell), whose object is their name. */
-static void write_real_bundle(const char *file, const char *a, const char *b)
-{
-	const char *names[] = {a, b};
-	Theseus__Cell cells[2];
-	struct bundle_input inputs[2];
-	struct bundle_header header = {.sequence = 1};
-	struct buf out = {0};
-	size_t n = b ? 2 : 1;
-	FILE *f;
-
-	for (size_t i = 0; i < n; i++) {
-		theseus__cell__init(&cells[i]);
-		cells[i].name = (char *)(uintptr_t)names[i];
-		cells[i].version = (char *)(uintptr_t) "1.2.3";
-		inputs[i] = (struct bundle_input){&cells[i], (const uint8_t *)names[i],
-						  strlen(names[i])};
-	}
-	assert_int_equal(bundle_write(&header, inputs, n, &out), 0);
-	f = fopen(file, "we");
-	assert_non_null(f);
-	assert_int_equal(fwrite(out.data, 1, out.len, f), out.len);
-	assert_int_equal(fclose(f), 0);
-	buf_done(&out);
-}
-
 static void test_swap_named_cell(void **state)
 {
 	struct fixture *fx = *state;
@@ -915,7 +915,12 @@ static void write_script(struct fixture *fx, const char *text)
 static void test_run_fails(void **state)
 {
 	struct fixture *fx = *state;
-	const char *args = "--json -n theseusctl-test run --guest /dev/null --bundle /dev/null";
+	char bundle[96], args[256];
+
+	(void)snprintf(bundle, sizeof(bundle), "%s/boot.cells", fx->dir);
+	(void)snprintf(args, sizeof(args),
+		       "--json -n theseusctl-test run --guest /dev/null --bundle %s", bundle);
+	write_real_bundle(bundle, "libc", NULL);
 
 	write_script(fx, "echo '{\"code\":\"no-kvm\",\"error\":\"/dev/kvm: no\"}' "
 			 ">&$2; exit 1");
@@ -936,6 +941,14 @@ static void test_run_fails(void **state)
 	assert_int_equal(run(fx, "%s", args), CTL_FAILED);
 	assert_out_has(fx->out, "/nonexistent/theseus-vmm");
 	(void)unsetenv("THESEUS_VMM");
+
+	(void)unlink(bundle);
+	assert_int_equal(run(fx, "%s", args), CTL_FAILED);
+	assert_string_equal(field(fx, "code"), "no-such-file");
+	assert_int_equal(
+		run(fx, "--json -n theseusctl-test run --guest /dev/null --bundle %s", fx->file),
+		CTL_FAILED);
+	assert_string_equal(field(fx, "code"), "not-an-archive");
 }
 
 int main(int argc, char **argv)

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bundle-arg.h"
 #include "util.h"
 
 #define PATH_SIZE 4096
@@ -298,7 +299,8 @@ static int find_files(struct ctl *c, const struct run_config *config, struct spa
 		(void)snprintf(s->bundle, sizeof(s->bundle), "%s", config->bundle);
 	else if (!r)
 		r = run_find_file(c, RUN_BUNDLE, s->bundle, sizeof(s->bundle));
-	return r;
+	/* The guest would find it out too, but could only crash. */
+	return r ? r : bundle_file_check(c, s->bundle);
 }
 
 static int spawn(struct ctl *c, const struct run_config *config, struct spawn *s, pid_t *ret_pid)
