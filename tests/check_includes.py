@@ -19,7 +19,7 @@ PUBLIC = {p.name: p.parts[-4] for p in ROOT.glob("cells/*/include/theseus/*.h")}
 LIBC = {p.name for p in ROOT.glob("cells/libc/include/*.h")}
 FREESTANDING = {"stddef.h", "stdint.h", "stdbool.h", "stdarg.h", "limits.h", "stdalign.h", "stdnoreturn.h",
                 "immintrin.h", "x86intrin.h", "cpuid.h", "iso646.h", "float.h", "stdatomic.h"}
-TEST = re.compile(r"(-test|_test|-fake|test-.*)\.[ch]$")
+TEST = re.compile(r"(-test|_test|fake|test-.*)\.[ch]$")
 
 
 def local(name, folders):
@@ -58,9 +58,10 @@ def check(path):
             if not (foreign or name in FREESTANDING or name in LIBC or local(name, own)):
                 yield f"{rel}: {name}: a cell includes its own files, the SDK and public headers only"
         elif top in ("proto", "lib", "vmm", "ctl"):
-            allowed = {"proto": ["vmm", "ctl", "lib"], "lib": ["vmm", "ctl"], "vmm": ["ctl"], "ctl": ["vmm"]}
-            here = local(name, [top])
-            for folder in allowed[top]:
+            uses = {"proto": [], "lib": ["proto"], "vmm": ["lib", "proto"], "ctl": ["lib", "proto"]}
+            forbidden = {"proto": ["vmm", "ctl", "lib"], "lib": ["vmm", "ctl"], "vmm": ["ctl"], "ctl": ["vmm"]}
+            here = local(name, [top]) or any((ROOT / lib / name).exists() for lib in uses[top])
+            for folder in forbidden[top]:
                 if not here and (ROOT / folder / name).exists():
                     yield f"{rel}: {name} belongs to {folder}/"
 
