@@ -19,7 +19,7 @@ PUBLIC = {p.name: p.parts[-4] for p in ROOT.glob("cells/*/include/theseus/*.h")}
 LIBC = {p.name for p in ROOT.glob("cells/libc/include/*.h")}
 FREESTANDING = {"stddef.h", "stdint.h", "stdbool.h", "stdarg.h", "limits.h", "stdalign.h", "stdnoreturn.h",
                 "immintrin.h", "x86intrin.h", "cpuid.h", "iso646.h", "float.h", "stdatomic.h"}
-TEST = re.compile(r"(-test|_test|fake|test-.*)\.[ch]$")
+TEST = re.compile(r"(-test|_test|fake|sim|test-.*)\.[ch]$")
 
 
 def local(name, folders):
