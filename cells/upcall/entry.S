@@ -131,15 +131,16 @@ handle:
 	movq %rax, 552(%rsp)
 	movq %rax, 560(%rsp)
 	movq %rax, 568(%rsp)
-	movl $-1, %eax
-	movl $-1, %edx
+	/* not all ones: where CPL 3 runs natively XCR0 can be the host's, with more in it */
+	movl %gs:PERCPU_XSAVE_MASK, %eax
+	xorl %edx, %edx
 	xsave64 (%rsp)
 	ldmxcsr mxcsr_default(%rip)
 	fldcw x87_default(%rip)
 	movl %r12d, %edi
 	call upcall_handle
-	movl $-1, %eax
-	movl $-1, %edx
+	movl %gs:PERCPU_XSAVE_MASK, %eax
+	xorl %edx, %edx
 	xrstor64 (%rsp)
 	movq %rbx, %rsp
 	.cfi_def_cfa_register %rsp

@@ -135,10 +135,10 @@ static void print(const struct upcall_fault *f, char *ret_text, size_t size)
 
 	trap_text(f, trap, sizeof(trap));
 	snprintf(ret_text, size,
-		 "%s%s%s in %s:%s+0x%llx (rip 0x%llx cr2 0x%llx error 0x%llx) task %s cpu %u",
+		 "%s%s%s in %s:%s+0x%llx (rip 0x%llx rsp 0x%llx cr2 0x%llx error 0x%llx) task %s cpu %u",
 		 f->stack_overflow ? "stack overflow" : vector_name(f->vector), trap[0] ? ": " : "",
 		 trap, f->cell[0] ? f->cell : "?", f->function, (unsigned long long)f->offset,
-		 (unsigned long long)f->rip, (unsigned long long)f->cr2,
+		 (unsigned long long)f->rip, (unsigned long long)f->rsp, (unsigned long long)f->cr2,
 		 (unsigned long long)f->error, f->task ? f->task_name : "-", f->cpu);
 }
 

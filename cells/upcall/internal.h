@@ -19,7 +19,7 @@ struct upcall_park {
 struct upcall_state {
 	struct spinlock lock; /* guards used[] and handlers[] against writers */
 	uint32_t cpus;
-	uint32_t xsave_bytes;
+	uint32_t xsave_bytes, xsave_mask;
 	uint64_t used[4]; /* vectors given out */
 	struct irq_ops_h handlers[256];
 	struct preempt_ops_h preempt;

@@ -233,6 +233,7 @@ int cpu_prepare(unsigned cpu)
 	percpu->fault_stack = info.start.v + CPU_STACKS_BYTES;
 	percpu->spare_stack = info.start.v + SPARE_STACK_BYTES;
 	percpu->xsave_bytes = upcall.xsave_bytes;
+	percpu->xsave_mask = upcall.xsave_mask;
 	__atomic_store_n(&percpu->upcall, &__slot_upcall_ops__upcall, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -245,11 +246,11 @@ void cpu_set_online(void)
 }
 
 /* Standard format: where the last enabled component ends (SDM vol. 1, 13.4). */
-static uint32_t xsave_area_bytes(uint64_t xcr0)
+static uint32_t xsave_area_bytes(uint32_t xcr0)
 {
 	uint32_t bytes = 512 + 64, eax, ebx, ecx, edx;
 
-	for (uint32_t i = 2; i < 63; i++) {
+	for (uint32_t i = 2; i < 32; i++) {
 		if (!(xcr0 >> i & 1))
 			continue;
 		__asm__("cpuid" : "=a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx) : "a"(0xd), "c"(i));
@@ -264,7 +265,8 @@ static int upcall_init(const struct cell_boot *boot)
 	int64_t r;
 
 	upcall.cpus = boot->record->cpus;
-	upcall.xsave_bytes = xsave_area_bytes(boot->record->xcr0);
+	upcall.xsave_mask = (uint32_t)boot->record->xcr0;
+	upcall.xsave_bytes = xsave_area_bytes(upcall.xsave_mask);
 	upcall.used[UPCALL_VECTOR_PARK / 64] |= 1ull << (UPCALL_VECTOR_PARK % 64);
 	r = cpu_prepare(percpu_cpu());
 	if (r < 0)

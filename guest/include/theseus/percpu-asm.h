@@ -34,6 +34,7 @@
 #define PERCPU_RESCHED 316
 #define PERCPU_NMIS 320
 #define PERCPU_XSAVE_BYTES 324
+#define PERCPU_XSAVE_MASK 328
 
 /* struct percpu_landing */
 #define LANDING_OUTER 0

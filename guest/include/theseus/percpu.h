@@ -42,7 +42,8 @@ struct percpu {
 	uint32_t locks;                  /* spinlocks held */
 	uint32_t resched;                /* somebody else should run: looked at when upcalls end */
 	uint32_t nmis;                   /* NMIs taken at CPL 3 */
-	uint32_t xsave_bytes;            /* size of an XSAVE area for the features enabled */
+	uint32_t xsave_bytes;            /* size of an XSAVE area for xsave_mask */
+	uint32_t xsave_mask;             /* the features of boot_record.xcr0; XCR0 may have more */
 };
 
 #define PERCPU_OFFSET(field) (offsetof(struct gate_cpu, cells) + offsetof(struct percpu, field))
@@ -60,6 +61,7 @@ _Static_assert(PERCPU_OFFSET(locks) == 312, "ABI");
 _Static_assert(PERCPU_OFFSET(resched) == 316, "ABI");
 _Static_assert(PERCPU_OFFSET(nmis) == 320, "ABI");
 _Static_assert(PERCPU_OFFSET(xsave_bytes) == 324, "ABI");
+_Static_assert(PERCPU_OFFSET(xsave_mask) == 328, "ABI");
 _Static_assert(offsetof(struct percpu_landing, rsp) == 8, "ABI");
 _Static_assert(offsetof(struct percpu_landing, depth) == 16, "ABI");
 _Static_assert(offsetof(struct percpu_landing, locks) == 20, "ABI");
