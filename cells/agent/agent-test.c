@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The agent on a link whose other end is the test: well-behaved clients, rude ones, and ones
- * that come back. The cells it calls are replaced by fake.c.
+ * that come back. The cells it calls are replaced by agent-fake.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 
 #include <theseus/platform.h>
 
-#include "fake.h"
+#include "agent-fake.h"
 
 static int setup(void **state)
 {

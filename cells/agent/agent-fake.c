@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "fake.h"
+#include "agent-fake.h"
 
 #include <setjmp.h>
 #include <stdio.h>
