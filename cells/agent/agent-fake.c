@@ -12,6 +12,7 @@
 #include <theseus/loader.h>
 #include <theseus/log.h>
 #include <theseus/service.h>
+#include <theseus/swap.h>
 #include <theseus/upcall.h>
 
 #define CHECK(x)                                                                  \
@@ -33,6 +34,9 @@ static struct {
 	size_t in_len, in_at, out_len, out_at;
 	uint32_t opens;
 	jmp_buf powered;
+	struct swap_result swap;
+	uint64_t last_id;
+	bool dry_run;
 	struct frame_decoder *decoder;
 	unsigned n_log;
 	const char *log[LOG_MAX];
@@ -45,10 +49,12 @@ static struct {
 
 const struct iface_slot __slot_cell_self;
 const struct iface_slot __slot_service_ops__agent, __slot_service_ops__agent_exec;
+const struct iface_slot __slot_service_ops__agent_change, __slot_swap_watch_ops__agent;
 const struct iface_slot __slot_console_client_ops__agent, __slot_log_watch_ops__agent;
 
 extern const struct cell_ops __provide_cell_ops__agent;
 extern const struct service_ops __provide_service_ops__agent, __provide_service_ops__agent_exec;
+extern const struct service_ops __provide_service_ops__agent_change;
 
 /* ---- the link ---- */
 
@@ -174,20 +180,38 @@ Theseus__Response *fake_call(uint32_t session, const Theseus__Request *req)
 	return fake_take(session);
 }
 
+static void advance_swap(void)
+{
+	if (!f.swap.running || fake.hold_swap)
+		return;
+	f.swap.running = false;
+	if (f.dry_run)
+		return;
+	f.swap.state = fake.outcome;
+	f.swap.error = fake.swap_error;
+	if (fake.outcome == SWAP_FINALISED)
+		fake.generation++;
+	f.swap.generation = fake.generation;
+	fake.stages = 0;
+}
+
 void fake_run(void)
 {
 	volatile unsigned waits = 0;
 
 	if (setjmp(f.powered))
 		return;
-	/* twice: what a worker did is collected in the step after it */
-	for (unsigned i = 0; waits < 2; i++) {
+	/* twice more: what a worker did is collected in the step after it */
+	for (unsigned i = 0; waits < 3; i++) {
 		struct service_next agent_next, worker = {.then = SERVICE_WAIT};
 
 		CHECK(i < 1000000);
+		advance_swap();
 		agent_next = __provide_service_ops__agent.step();
-		if (!fake.hold_workers)
+		if (!fake.hold_workers) {
 			worker = __provide_service_ops__agent_exec.step();
+			(void)__provide_service_ops__agent_change.step();
+		}
 		waits = agent_next.then == SERVICE_AGAIN || worker.then == SERVICE_AGAIN ? 0
 											: waits + 1;
 	}
@@ -321,7 +345,15 @@ int loader_dep_at(const char *name, bool reverse, uint32_t index, struct loader_
 
 uint64_t loader_generation(void)
 {
-	return 0;
+	return fake.generation;
+}
+
+/* A digest that changes with the data is all that is needed. */
+void loader_sha256(const void *data, size_t n, uint8_t ret_digest[32])
+{
+	memset(ret_digest, 0, 32);
+	for (size_t i = 0; i < n; i++)
+		ret_digest[i % 32] += ((const uint8_t *)data)[i];
 }
 
 int loader_boot_mark_at(uint32_t index, char ret_name[LOADER_MARK_NAME], uint64_t *ret_tsc)
@@ -331,6 +363,83 @@ int loader_boot_mark_at(uint32_t index, char ret_name[LOADER_MARK_NAME], uint64_
 	strcpy(ret_name, "gate");
 	*ret_tsc = 1;
 	return 0;
+}
+
+/* ---- swaps: one transaction, numbered anew each time ---- */
+
+static const struct loader_change a_change = {
+	.name = "greeter", .old_version = "1.0.0", .new_version = "2.0.0"};
+
+static void complain(struct loader_report *report)
+{
+	*report = (struct loader_report){.code = "abi-mismatch", .n_reasons = 2};
+	strcpy(report->reasons[0], "greeter_greet: cell has a, namespace has b");
+	strcpy(report->reasons[1], "greeter_calls: cell has a, namespace has b");
+}
+
+int swap_stage(const void *bundle, size_t size, uint64_t *ret_id, struct loader_report *ret_report)
+{
+	CHECK(bundle && size);
+	if (fake.stage_error < 0) {
+		complain(ret_report);
+		return fake.stage_error;
+	}
+	CHECK(fake.stages == 0);
+	fake.stages = 1;
+	f.swap = (struct swap_result){.id = ++f.last_id, .state = SWAP_STAGED, .stage_ns = 5};
+	*ret_id = f.last_id;
+	return 0;
+}
+
+int swap_drop(uint64_t id)
+{
+	if (id != f.swap.id || f.swap.state != SWAP_STAGED)
+		return -ENOENT;
+	if (f.swap.running)
+		return -EBUSY;
+	f.swap = (struct swap_result){0};
+	fake.stages = 0;
+	return 0;
+}
+
+int swap_start(uint64_t id, const struct swap_options *options, struct swap_watch_ops_h watcher)
+{
+	(void)watcher;
+	CHECK(id == f.swap.id && f.swap.state == SWAP_STAGED && !f.swap.running);
+	f.swap.running = true;
+	f.dry_run = options->dry_run;
+	return 0;
+}
+
+int swap_result(uint64_t id, struct swap_result *ret_result)
+{
+	if (id == 0 || id != f.swap.id)
+		return -ENOENT;
+	*ret_result = f.swap;
+	return 0;
+}
+
+int swap_report(uint64_t id, struct loader_report *ret_report)
+{
+	if (id != f.swap.id)
+		return -ENOENT;
+	*ret_report = (struct loader_report){0};
+	if (fake.outcome == SWAP_REFUSED)
+		complain(ret_report);
+	return 0;
+}
+
+int swap_change_at(uint64_t id, uint32_t index, struct loader_change *ret_change)
+{
+	if (id != f.swap.id || index > 0)
+		return -ENOENT;
+	*ret_change = a_change;
+	return 0;
+}
+
+const char *swap_result_word(const struct swap_result *result)
+{
+	return result->state == SWAP_FINALISED ? "committed" : "staged";
 }
 
 /* ---- commands ---- */
@@ -452,7 +561,7 @@ void fake_start(void)
 	static const struct boot_record record = {.build_id = "f00d"};
 	const struct cell_boot boot = {.record = &record};
 
-	fake = (struct fake){.now = 1000};
+	fake = (struct fake){.now = 1000, .outcome = SWAP_FINALISED};
 	memset(&f, 0, sizeof(f));
 	f.in = malloc(STREAM_MAX);
 	f.out = malloc(STREAM_MAX);

@@ -6,6 +6,8 @@
 #ifndef AGENT_FAKE_H
 #define AGENT_FAKE_H
 
+#include <theseus/swap.h>
+
 #include "agent.h"
 
 struct fake {
@@ -18,6 +20,13 @@ struct fake {
 	bool out_of_memory;  /* for regions */
 	bool closed_window;  /* the host takes no bytes */
 	bool undrained;      /* the host has not taken what was sent */
+
+	int stage_error;         /* what swap_stage() says */
+	enum swap_state outcome; /* of every swap */
+	int swap_error;
+	bool hold_swap;          /* it runs on */
+	uint64_t generation;
+	unsigned stages;         /* that exist */
 };
 extern struct fake fake;
 

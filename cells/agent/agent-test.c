@@ -380,6 +380,193 @@ static void uploads_are_bounded_together(void **state)
 	expect_upload(begin(0, AGENT_UPLOAD_MAX, 32), 0, AGENT_CREDIT);
 }
 
+/* ---- stage and swap ---- */
+
+static Theseus__Response *stage(uint32_t session)
+{
+	Theseus__Request req = THESEUS__REQUEST__INIT;
+	Theseus__Stage m = THESEUS__STAGE__INIT;
+
+	req.body_case = THESEUS__REQUEST__BODY_STAGE;
+	req.stage = &m;
+	return fake_call(session, &req);
+}
+
+static Theseus__Response *push(uint32_t session)
+{
+	expect_upload(begin(session, 10, 32), 0, 10);
+	expect_upload(chunk(session, 0, 10), 10, 0);
+	return stage(session);
+}
+
+static uint64_t staged(Theseus__Response *r)
+{
+	uint64_t id;
+
+	assert_non_null(r);
+	assert_int_equal(r->body_case, THESEUS__RESPONSE__BODY_STAGE);
+	assert_int_equal(r->stage->stage_ns, 5);
+	assert_int_equal(r->stage->n_cells, 1);
+	assert_string_equal(r->stage->cells[0]->new_version, "2.0.0");
+	id = r->stage->stage;
+	free_response(r);
+	return id;
+}
+
+static Theseus__Response *stage_drop(uint32_t session, uint64_t id)
+{
+	Theseus__Request req = THESEUS__REQUEST__INIT;
+	Theseus__StageDrop m = THESEUS__STAGE_DROP__INIT;
+
+	m.stage = id;
+	req.body_case = THESEUS__REQUEST__BODY_STAGE_DROP;
+	req.stage_drop = &m;
+	return fake_call(session, &req);
+}
+
+static Theseus__Response *swap(uint32_t session, uint64_t id, bool dry_run)
+{
+	Theseus__Request req = THESEUS__REQUEST__INIT;
+	Theseus__Swap m = THESEUS__SWAP__INIT;
+
+	m.stage = id;
+	m.dry_run = dry_run;
+	req.body_case = THESEUS__REQUEST__BODY_SWAP;
+	req.swap = &m;
+	return fake_call(session, &req);
+}
+
+static void a_bundle_is_pushed_and_swapped_in(void **state)
+{
+	Theseus__Response *r;
+	uint64_t id;
+
+	(void)state;
+	id = staged(push(1));
+	assert_int_equal(agent->upload_bytes, 0);
+	r = swap(3, id, true);
+	assert_string_equal(r->swap->result, "staged");
+	free_response(r);
+	r = swap(3, id, false);
+	assert_int_equal(r->swap->generation, 1);
+	assert_string_equal(r->swap->result, "committed");
+	assert_string_equal(r->swap->cells[0]->old_version, "1.0.0");
+	free_response(r);
+	expect_error(swap(1, id, false), THESEUS__STATUS__STATUS_NOT_FOUND, "no-such-stage");
+	assert_int_equal(fake.stages, 0);
+}
+
+static void a_swap_is_an_event_for_everybody(void **state)
+{
+	Theseus__Event *e;
+	uint64_t id;
+
+	(void)state;
+	expect_ok(say_hello(2, 1, 1));
+	id = staged(push(1));
+	fake.hold_swap = true;
+	assert_null(swap(1, id, false));
+	fake.hold_swap = false;
+	fake_run();
+	e = fake_take_event(2);
+	assert_non_null(e);
+	assert_int_equal(e->body_case, THESEUS__EVENT__BODY_SWAP);
+	assert_int_equal(e->swap->generation, 1);
+	theseus__event__free_unpacked(e, NULL);
+}
+
+static void what_is_refused_comes_with_all_reasons(void **state)
+{
+	Theseus__Response *r;
+	uint64_t id;
+
+	(void)state;
+	fake.stage_error = -EPERM;
+	r = push(1);
+	assert_int_equal(r->status, THESEUS__STATUS__STATUS_REFUSED);
+	assert_int_equal(r->error->n_reasons, 2);
+	assert_string_equal(r->error->reasons[1], "greeter_calls: cell has a, namespace has b");
+	expect_error(r, THESEUS__STATUS__STATUS_REFUSED, "abi-mismatch");
+	assert_int_equal(agent->upload_bytes, 0);
+	fake.stage_error = -ENOMEM;
+	expect_error(push(1), THESEUS__STATUS__STATUS_NO_MEMORY, "abi-mismatch");
+	fake.stage_error = 0;
+	id = staged(push(1));
+	fake.outcome = SWAP_REFUSED;
+	expect_error(swap(1, id, true), THESEUS__STATUS__STATUS_REFUSED, "abi-mismatch");
+	expect_error(swap(1, id, false), THESEUS__STATUS__STATUS_REFUSED, "abi-mismatch");
+	id = staged(push(1));
+	fake.outcome = SWAP_CANCELLED;
+	fake.swap_error = -ETIMEDOUT;
+	expect_error(swap(1, id, false), THESEUS__STATUS__STATUS_TIMED_OUT, "cancelled");
+}
+
+static void an_upload_is_whole_before_it_is_staged(void **state)
+{
+	(void)state;
+	expect_error(stage(1), THESEUS__STATUS__STATUS_BAD_REQUEST, "no-upload");
+	expect_upload(begin(1, 10, 32), 0, 10);
+	expect_error(stage(1), THESEUS__STATUS__STATUS_BAD_REQUEST, "no-upload");
+	expect_upload(chunk(1, 0, 10), 10, 0);
+	agent->sessions[0].upload.sha256[0] = 1;
+	expect_error(stage(1), THESEUS__STATUS__STATUS_REFUSED, "bad-hash");
+	expect_error(stage(1), THESEUS__STATUS__STATUS_BAD_REQUEST, "no-upload");
+}
+
+static void of_two_who_stage_one_is_told_so(void **state)
+{
+	uint64_t first, second;
+
+	(void)state;
+	first = staged(push(1));
+	expect_error(push(2), THESEUS__STATUS__STATUS_BUSY, "busy");
+	second = staged(push(1)); /* its own it may replace */
+	assert_int_not_equal(first, second);
+	fake_send(FRAME_SESSION_END, 1, 0, NULL, 0);
+	first = staged(stage(2)); /* and anybody's who is gone; its upload was kept */
+	expect_error(stage_drop(2, second), THESEUS__STATUS__STATUS_NOT_FOUND, "no-such-stage");
+	expect_ok(stage_drop(2, first));
+	assert_int_equal(fake.stages, 0);
+}
+
+static void nothing_disturbs_a_swap_under_way(void **state)
+{
+	uint64_t id;
+
+	(void)state;
+	id = staged(push(1));
+	fake.hold_swap = true;
+	assert_null(swap(1, id, false));
+	expect_error(swap(2, id, false), THESEUS__STATUS__STATUS_BUSY, "busy");
+	expect_error(stage_drop(2, id), THESEUS__STATUS__STATUS_BUSY, "busy");
+	expect_error(push(1), THESEUS__STATUS__STATUS_BUSY, "busy");
+	expect_ok(say_hello(3, 1, 1)); /* others are served meanwhile */
+	fake.hold_swap = false;
+	fake_run();
+	expect_ok(fake_take(1));
+}
+
+static void clients_that_vanish_leave_nothing_behind(void **state)
+{
+	int64_t before;
+
+	(void)state;
+	expect_ok(say_hello(1, 1, 1));
+	before = fake.allocated;
+	expect_upload(begin(1, 10, 32), 0, 10);
+	expect_upload(chunk(1, 0, 10), 10, 0);
+	fake.hold_workers = true;
+	assert_null(stage(1));
+	fake_send(FRAME_SESSION_END, 1, 0, NULL, 0);
+	fake_run();
+	fake.hold_workers = false;
+	fake_run();
+	assert_int_equal(fake.allocated, before);
+	assert_int_equal(fake.stages, 1);
+	(void)staged(push(2)); /* takes its place */
+	assert_int_equal(fake.stages, 1);
+}
+
 /* ---- sessions and the link ---- */
 
 static void more_sessions_than_places_push_out_the_silent(void **state)
@@ -648,6 +835,13 @@ int main(void)
 		CASE(uploads_are_checked_at_every_step),
 		CASE(uploads_go_with_their_session),
 		CASE(uploads_are_bounded_together),
+		CASE(a_bundle_is_pushed_and_swapped_in),
+		CASE(a_swap_is_an_event_for_everybody),
+		CASE(what_is_refused_comes_with_all_reasons),
+		CASE(an_upload_is_whole_before_it_is_staged),
+		CASE(of_two_who_stage_one_is_told_so),
+		CASE(nothing_disturbs_a_swap_under_way),
+		CASE(clients_that_vanish_leave_nothing_behind),
 		CASE(more_sessions_than_places_push_out_the_silent),
 		CASE(sessions_that_hold_something_are_not_pushed_out),
 		CASE(another_peer_starts_afresh),

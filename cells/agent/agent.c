@@ -23,6 +23,7 @@ struct agent_state *const agent = &agent_state;
 static struct service_next step(void);
 CELL_PROVIDE(service_ops, agent) = {.step = step};
 CELL_PROVIDE(service_ops, agent_exec) = {.step = agent_exec_step};
+CELL_PROVIDE(service_ops, agent_change) = {.step = agent_change_step};
 
 void agent_wake(void)
 {
@@ -32,6 +33,18 @@ void agent_wake(void)
 void agent_wake_exec(void)
 {
 	(void)service_wake(IFACE(service_ops, agent_exec));
+}
+
+void agent_wake_change(void)
+{
+	(void)service_wake(IFACE(service_ops, agent_change));
+}
+
+CELL_PROVIDE(swap_watch_ops, agent) = {.changed = agent_wake};
+
+int agent_swap_start(uint64_t id, const struct swap_options *options)
+{
+	return swap_start(id, options, IFACE(swap_watch_ops, agent));
 }
 
 CELL_PROVIDE(console_client_ops, agent) = {.event = agent_wake};
@@ -89,6 +102,7 @@ static struct service_next step(void)
 	if (!agent->attached)
 		return service_done();
 	next = agent_exec_collect();
+	agent_change_collect();
 	more = agent_log_push();
 	if (!agent->end)
 		more |= receive();

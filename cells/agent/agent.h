@@ -18,6 +18,7 @@
 #include <theseus/cell.h>
 #include <theseus/clock.h>
 #include <theseus/command.h>
+#include <theseus/loader.h>
 #include <theseus/mapped.h>
 #include <theseus/virtio_console.h>
 
@@ -118,6 +119,19 @@ struct agent_exec_job {
 	bool truncated;
 };
 
+struct agent_change {
+	uint32_t state;        /* of staging: enum agent_job_state, atomic */
+	struct agent_call call; /* that staging or the swap answers */
+	struct agent_upload upload;
+	int error;             /* what staging came to */
+	uint64_t id;
+	struct loader_report report;
+
+	uint64_t staged; /* number of the transaction, 0 = none */
+	uint64_t owner;  /* serial of the session that staged it */
+	bool swapping, dry_run;
+};
+
 struct agent_state {
 	const struct boot_record *record; /* mapped for good, no cell's */
 	bool attached;
@@ -143,6 +157,7 @@ struct agent_state {
 
 	char *exec_output; /* COMMAND_OUTPUT_MAX; allocated when first needed */
 	struct agent_exec_job exec[AGENT_EXEC_JOBS];
+	struct agent_change change;
 
 	uint8_t *arena_large; /* AGENT_ARENA_LARGE while an upload is under way */
 	_Alignas(16) uint8_t arena[AGENT_ARENA_SMALL];
@@ -217,6 +232,13 @@ void agent_upload_drop(struct agent_upload *u);
 void agent_exec(const struct agent_call *call, const Theseus__Exec *m, uint64_t limit_ns);
 /* Answers jobs that are done or over their time. Result: when to look again. */
 uint64_t agent_exec_collect(void);
+
+/* Takes the session's upload, unless it is refused. */
+void agent_stage(const struct agent_call *call, struct agent_session *s);
+void agent_stage_drop(const struct agent_call *call, const Theseus__StageDrop *m);
+void agent_swap(const struct agent_call *call, const Theseus__Swap *m, uint64_t limit_ns);
+/* Answers what has come to an end. */
+void agent_change_collect(void);
 
 /* protobuf-c's strings and bytes are not const; it only reads what it packs. */
 static inline char *agent_text(const char *s)

@@ -66,6 +66,12 @@ static void dispatch(const struct agent_call *call, struct agent_session *s,
 		return agent_upload_begin(call, s, req->upload_begin);
 	case THESEUS__REQUEST__BODY_UPLOAD_CHUNK:
 		return agent_upload_chunk(call, s, req->upload_chunk);
+	case THESEUS__REQUEST__BODY_STAGE:
+		return agent_stage(call, s);
+	case THESEUS__REQUEST__BODY_STAGE_DROP:
+		return agent_stage_drop(call, req->stage_drop);
+	case THESEUS__REQUEST__BODY_SWAP:
+		return agent_swap(call, req->swap, req->time_limit_ns);
 	case THESEUS__REQUEST__BODY_EXEC:
 		return agent_exec(call, req->exec, req->time_limit_ns);
 	case THESEUS__REQUEST__BODY_LOG:

@@ -13,6 +13,7 @@ CELL_STATE(struct loader_state, loader);
 
 CELL_EXPORT(loader_start);
 CELL_EXPORT(loader_boot_mark_at);
+CELL_EXPORT(loader_sha256);
 CELL_EXPORT(loader_cell_find);
 CELL_EXPORT(loader_cell_at);
 CELL_EXPORT(loader_generation);

@@ -2,6 +2,7 @@
 /* Look-ups and listings. All but loader_locate() hold the loader's lock while they read. */
 #include <theseus/errno.h>
 
+#include "sha256.h"
 #include "stage.h"
 #include "state.h"
 #include "stubs.h"
@@ -28,6 +29,11 @@ const struct cell_ops *record_ops(const struct record *r)
 	const struct record_provide *p = record_ops_provide(r);
 
 	return p ? machine_bytes(p->at) : NULL;
+}
+
+void loader_sha256(const void *data, size_t n, uint8_t ret_digest[32])
+{
+	sha256(data, n, ret_digest);
 }
 
 /* ---- cells ---- */

@@ -34,6 +34,9 @@ IFACE_DEFINE(boot_ops);
  */
 int loader_boot_mark_at(uint32_t index, char ret_name[LOADER_MARK_NAME], uint64_t *ret_tsc) MUST_USE;
 
+/* SHA-256 of @n bytes, for whoever checks what it was sent. */
+void loader_sha256(const void *data, size_t n, uint8_t ret_digest[32]);
+
 /* ---- look-ups ---- */
 
 struct loader_cell {
