@@ -471,7 +471,7 @@ void *page_alloc(struct blocks *b)
 		struct slab *slab = span_take(&b->arenas, 1, false);
 
 		if (slab)
-			return (void *)(uintptr_t)slab->base;
+			return (void *)(uintptr_t)(slab->base - BLOCK_HEADER);
 		if (arena_add(&b->arenas) < 0)
 			return NULL;
 	}
@@ -479,5 +479,5 @@ void *page_alloc(struct blocks *b)
 
 void page_free(struct blocks *b, void *page)
 {
-	arena_drop(span_give(&b->arenas, slab_of(page)));
+	arena_drop(span_give(&b->arenas, slab_of((uint8_t *)page + BLOCK_HEADER)));
 }

@@ -80,7 +80,7 @@ struct arena *arena_take_empty(struct arenas *a) MUST_USE;
 
 /* ---- block.c ---- */
 
-/* Eight bytes before each block. A span's last eight bytes belong to the span behind it. */
+/* Eight bytes before each block; so the last eight bytes of a span belong to the one behind. */
 struct block_header {
 	uint32_t what; /* live: owner << 20 | bytes - 1; free in its slab: index of the next free */
 	uint32_t mark; /* whether it is live, mixed with the address; unused by unsafe builds */
@@ -126,7 +126,10 @@ size_t block_bytes(const void *p);
 uint32_t block_owner(const void *p);
 void block_trim(struct blocks *b);
 
-/* A page, contents undefined, or NULL when memory is out. */
+/*
+ * PAGE_SIZE bytes, aligned to 8 (as any span they start and end with a block header's place),
+ * contents undefined; NULL when memory is out.
+ */
 void *page_alloc(struct blocks *b);
 void page_free(struct blocks *b, void *page);
 

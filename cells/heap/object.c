@@ -119,7 +119,7 @@ static void type_fill(struct type *t, uint32_t index, struct cell_ref server, co
 	/* 24 bits; 0 never */
 	t->generation = t->generation % 0xffffff + 1;
 	t->server = server;
-	strlcpy(t->name, name, sizeof(t->name));
+	memcpy(t->name, name, strlen(name) + 1);
 	t->bytes = (uint32_t)bytes;
 	t->stride = (uint32_t)(sizeof(struct object) + bytes + 15) / 16 * 16;
 	t->chunk_log = chunk_log_of(t->stride);
