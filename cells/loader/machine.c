@@ -5,11 +5,6 @@
 #include <theseus/frames.h>
 #include <theseus/gate-call.h>
 
-void *machine_bytes(uint32_t at)
-{
-	return (void *)(uintptr_t)window_addr(at);
-}
-
 void machine_unmap(struct record_region *region, bool quarantine)
 {
 	if (quarantine)

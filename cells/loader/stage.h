@@ -75,12 +75,13 @@ int stage_link(const struct staged_cell *cell, const struct namespace *ns,
 const struct cell_ops *record_ops(const struct record *r);
 
 /*
- * For a cell that is linked already: links it once more, into a scratch buffer for the
- * addresses of its record, which finds the sites; memory must hold the same, except for the
- * state, which lives. Result: 0, -EINVAL with a reason, -ENOMEM.
+ * adopt.c: makes the first namespace of the cells that @seed names, whose objects are in
+ * @bundle; memory must hold what linking them there gives, except for the state, which lives.
+ * Only at boot: on failure nothing is cleaned up. Result: 0, -EINVAL with a reason, -ENOMEM.
  */
-int adopt_verify(const struct staged_cell *cell, const struct namespace *ns,
-		 struct loader_report *report) MUST_USE;
+struct seed_handoff;
+int adopt_cells(const struct seed_handoff *seed, struct slice bundle,
+		struct loader_report *report) MUST_USE;
 
 /* Frees the stage itself, not what it made. */
 void stage_free(struct loader_stage *stage);
