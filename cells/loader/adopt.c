@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Makes records of what the seed linked, from the objects it linked and where it put them. */
 #include <theseus/errno.h>
+#include <theseus/handoff.h>
 #include <theseus/heap.h>
 
 #include "stage.h"
