@@ -144,7 +144,7 @@ static int match_files(struct ctl *c, struct symbols_view *views, size_t n)
 	if (build && *build && asprintf(&built, "%s/cells", build) < 0)
 		return ctl_oom(c);
 	if (!dir || !*dir)
-		dir = built ? built : THESEUS_LIBDIR "/debug";
+		dir = built ? built : THESEUS_DATADIR "/debug";
 	if (elf_version(EV_CURRENT) == EV_NONE)
 		return ctl_error(c, CTL_FAILED, "system", "libelf does not fit");
 	count = scandir(dir, &entries, NULL, alphasort);
