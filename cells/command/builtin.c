@@ -4,12 +4,10 @@
 
 #include <string.h>
 
-#include <theseus/clock.h>
 #include <theseus/frames.h>
 #include <theseus/heap.h>
 #include <theseus/loader.h>
 #include <theseus/mapped.h>
-#include <theseus/service.h>
 
 static int usage(struct command_io *io, const char *text)
 {
@@ -122,38 +120,3 @@ static int version_run(struct command_io *io, int argc, const char *const *argv)
 	return 0;
 }
 CELL_PROVIDE(command_ops, version) = {.run = version_run, .help = "  what is running"};
-
-static int services_run(struct command_io *io, int argc, const char *const *argv)
-{
-	struct service_info s;
-
-	(void)argv;
-	if (argc != 1)
-		return usage(io, "services");
-	command_printf(io, "%-16s %-8s %5s %10s %10s %6s\n", "SERVICE", "STATE", "TASKS", "STEPS",
-		       "WAKES", "ERROR");
-	for (uint32_t i = 0; service_at(i, &s) == 0; i++)
-		command_printf(io, "%-16s %-8s %5u %10llu %10llu %6d\n", s.name,
-			       service_state_name(s.state), s.runners, (unsigned long long)s.steps,
-			       (unsigned long long)s.wakes, s.error);
-	return 0;
-}
-CELL_PROVIDE(command_ops, services) = {.run = services_run, .help = "  the services"};
-
-static int tasks_run(struct command_io *io, int argc, const char *const *argv)
-{
-	struct task_info t;
-
-	(void)argv;
-	if (argc != 1)
-		return usage(io, "tasks");
-	command_printf(io, "%-16s %-8s %3s %12s %10s %7s\n", "TASK", "STATE", "CPU", "CPU_TIME_US",
-		       "SWITCHES", "STACK");
-	for (uint32_t i = 0; task_at(i, &t) == 0; i++)
-		command_printf(io, "%-16s %-8s %3u %12llu %10llu %7llu\n", t.name,
-			       t.running ? "running" : task_state_name(t.state), t.cpu,
-			       (unsigned long long)(t.cpu_time_ns / 1000),
-			       (unsigned long long)t.switches, (unsigned long long)t.stack_bytes);
-	return 0;
-}
-CELL_PROVIDE(command_ops, tasks) = {.run = tasks_run, .help = "  the tasks"};
