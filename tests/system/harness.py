@@ -130,14 +130,14 @@ class Vm:
         return self.sandbox.ctl(*self.target, *args, **kwargs)
 
     def json(self, *args, **kwargs):
-        return self.ctl(*args, "--json", **kwargs).json
+        return self.ctl("--json", *args, **kwargs).json
 
     def exec(self, *command):
         return self.json("exec", *command)["output"]
 
     def error(self, *args, status):
         """Runs a command that must fail with `status`; its JSON error."""
-        result = self.ctl(*args, "--json", status=status)
+        result = self.ctl("--json", *args, status=status)
         error = json.loads((result.out or result.err).strip().splitlines()[-1])
         if error.get("schema") != "theseus.error/1" or not error.get("code") or not error.get("message"):
             raise Refused(f"not an error object: {result}")
