@@ -40,6 +40,15 @@ static const struct ctl_option deps_options[] = {
 	{NULL},
 };
 
+static const struct ctl_option build_options[] = {
+	{"output", 'o', "FILE", "the bundle to write"},
+	{"sdk", 0, "FILE", "description of the SDK (default: $THESEUS_SDK, else as installed)"},
+	{"define", 'D', "NAME[=VALUE]", "a macro for the compiler"},
+	{"sequence", 0, "N", "sequence number of the bundle (default: 0)"},
+	{"debug", 0, "FILE", "also write the debug information there"},
+	{NULL},
+};
+
 static const struct ctl_option push_options[] = {
 	{"timeout", 0, "T", "how long upload and linking may take (default: 30s)"},
 	{NULL},
@@ -75,6 +84,9 @@ const struct ctl_command ctl_commands[] = {
 	{"cells", "", 0, 0, 0, NULL, "the cells that are loaded", cmd_cells},
 	{"cell show", "CELL", 1, 1, 0, NULL, "everything about a loaded cell", cmd_cell_show},
 	{"cell deps", "CELL", 1, 1, 0, deps_options, "what a cell depends on", cmd_cell_deps},
+	{"cell build", "DIR | SRC... -o FILE", 1, -1, 0, build_options,
+	 "makes a bundle of one cell out of its C files", cmd_cell_build},
+	{"cell inspect", "FILE", 1, 1, 0, NULL, "what is in a bundle", cmd_cell_inspect},
 	{"push", "FILE", 1, 1, 0, push_options, "stages a bundle: linked, checked, not yet live",
 	 cmd_push},
 	{"swap-cell", "CELL=FILE... | FILE | --stage ID", 0, -1, 0, swap_options,

@@ -35,8 +35,8 @@ int run_start(struct ctl *c, const struct run_config *config, struct run_vm *ret
  */
 int run_reap(struct ctl *c, pid_t pid, uint64_t limit_ns, int *ret_status);
 
-/* The two files that a VM boots from. */
-enum run_file { RUN_GUEST, RUN_BUNDLE };
+/* The two files that a VM boots from, and what cells are built with (pack/build.h). */
+enum run_file { RUN_GUEST, RUN_BUNDLE, RUN_SDK };
 
 /*
  * Where such a file is: as its environment variable says, else in the build directory

@@ -14,6 +14,7 @@ _theseusctl_options() {
 	stop) echo "--timeout" ;;
 	log) echo "--follow --since" ;;
 	"cell deps") echo "--reverse --dot" ;;
+	"cell build") echo "--output --sdk --define --sequence --debug" ;;
 	push) echo "--timeout" ;;
 	swap-cell) echo "--stage --dry-run --expect-generation --timeout" ;;
 	exec) echo "--timeout" ;;
@@ -23,7 +24,7 @@ _theseusctl_options() {
 
 _theseusctl() {
 	local verbs="run ls status stop kill console log cells cell push swap-cell exec symbols metrics demo help"
-	local cell_verbs="show deps"
+	local cell_verbs="show deps build inspect"
 	local demo_verbs="swap"
 	local globals="--name --socket --domain --connect --json --quiet --help --version"
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
@@ -57,7 +58,7 @@ _theseusctl() {
 		mapfile -t COMPREPLY < <(compgen -W "auto kvm tcg" -- "$cur")
 		return
 		;;
-	--socket | --guest | --bundle)
+	--socket | --guest | --bundle | -o | --output | --sdk | --debug)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
@@ -74,6 +75,7 @@ _theseusctl() {
 	"cell show" | "cell deps")
 		mapfile -t COMPREPLY < <(compgen -W "$(_theseusctl_ask "${target[@]}" cells)" -- "$cur")
 		;;
+	"cell build" | "cell inspect") mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 	push | swap-cell) mapfile -t COMPREPLY < <(compgen -f -- "${cur#*=}") ;;
 	esac
 }

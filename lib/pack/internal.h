@@ -8,7 +8,7 @@
 
 /* One of the objects that were handed in. */
 struct pack_file {
-	const char *path;
+	const char *path; /* for messages: the source file where the object names it */
 	uint8_t *data;
 	size_t size;
 	struct object object;

@@ -84,6 +84,15 @@ static int run_linker(struct pack *p, char *script, char *output)
 	return 0;
 }
 
+/* The source that an object was compiled from, as the compiler was told; else @path. */
+static const char *source_of(const struct object *o, const char *path)
+{
+	for (size_t i = 1; i < o->n_symbols; i++)
+		if (o->symbols[i].type == STT_FILE && *o->symbols[i].name)
+			return o->symbols[i].name;
+	return path;
+}
+
 static int read_files(struct pack *p)
 {
 	size_t n = 0;
@@ -104,6 +113,7 @@ static int read_files(struct pack *p)
 		r = object_parse(f->path, f->data, f->size, &f->object, p->reasons);
 		if (r < 0)
 			return r;
+		f->path = source_of(&f->object, f->path);
 	}
 	return 0;
 }
