@@ -25,22 +25,36 @@ static int place(struct record_region *region)
 	return 0;
 }
 
+static int map_some(struct record_region *const *regions, uint32_t n)
+{
+	struct mapped pages[MAPPED_MANY_MAX];
+	size_t bytes[MAPPED_MANY_MAX];
+	unsigned m = 0;
+	int r;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (regions[i]->bytes)
+			bytes[m++] = regions[i]->bytes;
+	}
+	r = m ? mapped_create_many(MAPPED_CELL, m, bytes, pages) : 0;
+	for (uint32_t i = n; i > 0 && r == 0; i--) {
+		if (regions[i - 1]->bytes) {
+			regions[i - 1]->pages = pages[--m];
+			r = place(regions[i - 1]);
+		}
+	}
+	return r;
+}
+
 int machine_map(struct record_region *const *regions, uint32_t n)
 {
-	uint32_t done = 0;
 	int r = 0;
 
-	for (; done < n && r == 0; done++) {
-		if (regions[done]->bytes == 0)
-			continue;
-		r = mapped_create(MAPPED_CELL, regions[done]->bytes, &regions[done]->pages);
-		if (r == 0)
-			r = place(regions[done]);
-	}
-	if (r == 0)
-		return 0;
-	while (done > 0)
-		mapped_drop(&regions[--done]->pages);
+	for (uint32_t done = 0; done < n && r == 0; done += MAPPED_MANY_MAX)
+		r = map_some(regions + done,
+			     n - done < MAPPED_MANY_MAX ? n - done : MAPPED_MANY_MAX);
+	for (uint32_t i = 0; i < n && r < 0; i++)
+		mapped_drop(&regions[i]->pages);
 	return r;
 }
 

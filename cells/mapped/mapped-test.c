@@ -430,6 +430,69 @@ static void test_failures(void **state)
 	}
 }
 
+/* Several regions at once: one call where it can be, and all or none. */
+static void test_create_many(void **state)
+{
+	const size_t bytes[] = {1, 3 * PAGE_SIZE, PAGE_SIZE + 1, 600 * PAGE_SIZE, PAGE_SIZE};
+	const size_t bad[] = {1, 0};
+	struct mapped regions[ARRAY_SIZE(bytes)] = {0};
+	uint64_t calls;
+
+	(void)state;
+	start(RAM);
+	assert_int_equal(mapped_create_many(MAPPED_STACK, 1, bytes, regions), -EINVAL);
+	assert_int_equal(mapped_create_many(MAPPED_DATA, MAPPED_MANY_MAX + 1, bytes, regions), -EINVAL);
+	assert_int_equal(mapped_create_many(MAPPED_DATA, 2, bad, regions), -EINVAL);
+	assert_int_equal(mapped_create_many(MAPPED_CELL, 0, NULL, NULL), 0);
+	check_frames(SIM_BUNDLE_PAGES);
+	calls = sim.calls;
+	assert_int_equal(mapped_create_many(MAPPED_CELL, 3, bytes, regions), 0);
+	assert_int_equal(sim.calls, calls + 1);
+	assert_int_equal(stats().regions, 3);
+	assert_int_equal(stats().pages, 6);
+	for (unsigned i = 0; i < 3; i++) {
+		memset(view(regions[i]), 0xaa, bytes[i]);
+		mapped_drop(&regions[i]);
+	}
+	assert_int_equal(mapped_create_many(MAPPED_DATA, ARRAY_SIZE(bytes), bytes, regions), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(bytes); i++) {
+		assert_int_equal(*view(regions[i]), 0);
+		mapped_drop(&regions[i]);
+	}
+	check_frames(SIM_BUNDLE_PAGES);
+	/* whatever fails, nothing is left of any */
+	for (int64_t n = 1;; n++) {
+		int r;
+
+		sim.fail_in = n;
+		r = mapped_create_many(MAPPED_DATA, ARRAY_SIZE(bytes), bytes, regions);
+		sim.fail_in = 0;
+		if (r == 0)
+			break;
+		assert_int_equal(stats().regions, 0);
+		check_frames(SIM_BUNDLE_PAGES);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(bytes); i++)
+		mapped_drop(&regions[i]);
+	for (int64_t n = 1;; n++) {
+		int r;
+
+		sim.frames_fail_in = n;
+		sim.frames_fail_on = true;
+		r = mapped_create_many(MAPPED_DATA, ARRAY_SIZE(bytes), bytes, regions);
+		sim.frames_fail_in = 0;
+		sim.frames_fail_on = false;
+		if (r == 0)
+			break;
+		assert_int_equal(r, -ENOMEM);
+		assert_int_equal(stats().regions, 0);
+		check_frames(SIM_BUNDLE_PAGES);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(bytes); i++)
+		mapped_drop(&regions[i]);
+	check_frames(SIM_BUNDLE_PAGES);
+}
+
 static void test_init_failures(void **state)
 {
 	(void)state;
@@ -737,6 +800,7 @@ int main(void)
 		cmocka_unit_test(test_aligned),
 		cmocka_unit_test(test_fragmented),
 		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_create_many),
 		cmocka_unit_test(test_init_failures),
 		cmocka_unit_test(test_adopt),
 		cmocka_unit_test(test_quarantine),

@@ -266,12 +266,26 @@ static int batch_flush(struct batch *b)
 	return r;
 }
 
+/* Lengthens the last run if what comes next follows it in both spaces: a run costs, too. */
+static bool batch_extend(struct batch *b, uint64_t pa, uint64_t pages, uint32_t flags)
+{
+	struct gate_run *last = b->n > 0 ? &b->runs[b->n - 1] : NULL;
+
+	if (!last || last->flags != flags ||
+	    last->va + (uint64_t)last->pages * PAGE_SIZE != b->va ||
+	    last->pa + (uint64_t)last->pages * PAGE_SIZE != pa)
+		return false;
+	last->pages += (uint32_t)pages;
+	return true;
+}
+
 static int batch_add(struct batch *b, uint64_t pa, uint64_t pages, uint32_t flags)
 {
 	while (pages > 0) {
 		uint64_t n = min_u64(pages, GATE_PAGES_MAX - b->pages);
 
-		b->runs[b->n++] = (struct gate_run){b->va, pa, (uint32_t)n, flags};
+		if (!batch_extend(b, pa, n, flags))
+			b->runs[b->n++] = (struct gate_run){b->va, pa, (uint32_t)n, flags};
 		b->va += n * PAGE_SIZE;
 		b->pages += n;
 		pa += n * PAGE_SIZE;
@@ -286,17 +300,24 @@ static int batch_add(struct batch *b, uint64_t pa, uint64_t pages, uint32_t flag
 	return 0;
 }
 
-/* Maps the frames of a region. On failure nothing of it is mapped. */
-static int map_frames(struct extent *e)
+static int batch_region(struct batch *b, struct extent *e)
 {
-	struct batch b = {.va = body_start(e)};
 	struct run_cursor c = runs_of(e);
 	int r;
 
+	b->va = body_start(e);
 	do {
-		r = batch_add(&b, (uint64_t)c.run->frame << PAGE_SHIFT, c.run->count,
-			      GATE_RUN_WRITE);
+		r = batch_add(b, (uint64_t)c.run->frame << PAGE_SHIFT, c.run->count, GATE_RUN_WRITE);
 	} while (r >= 0 && run_next(&c));
+	return r;
+}
+
+/* Maps the frames of a region. On failure nothing of it is mapped. */
+static int map_frames(struct extent *e)
+{
+	struct batch b = {0};
+	int r = batch_region(&b, e);
+
 	if (r >= 0)
 		r = batch_flush(&b);
 	if (r < 0)
@@ -397,6 +418,74 @@ int mapped_create(enum mapped_kind kind, size_t bytes, struct mapped *ret_region
 	return mapped_create_aligned(kind, bytes, PAGE_SIZE, ret_region);
 }
 CELL_EXPORT(mapped_create);
+
+/* Address space and frames of a region, not yet mapped. On failure nothing. */
+static int region_prepare(enum mapped_kind kind, size_t bytes, uint32_t *ret_slot)
+{
+	uint64_t pages = pages_of(bytes);
+	int r;
+
+	if (pages == 0)
+		return -EINVAL;
+	r = region_begin(kind, pages, 1, ret_slot);
+	if (r < 0)
+		return r;
+	r = take_frames(extent_at(*ret_slot), pages, false);
+	if (r < 0) {
+		give_frames(extent_at(*ret_slot));
+		region_cancel(*ret_slot);
+	}
+	return r;
+}
+
+/* Maps the prepared regions in as few calls as fit. On failure nothing is mapped. */
+static int map_many(const uint32_t *slots, unsigned n)
+{
+	struct batch b = {0};
+	int r = 0;
+
+	for (unsigned i = 0; i < n && r >= 0; i++)
+		r = batch_region(&b, extent_at(slots[i]));
+	if (r >= 0)
+		r = batch_flush(&b);
+	for (unsigned i = 0; i < n && r < 0 && b.mapped > 0; i++) {
+		uint64_t pages = min_u64(b.mapped, body_pages(extent_at(slots[i])));
+
+		unmap_pages(body_start(extent_at(slots[i])), pages);
+		b.mapped -= pages;
+	}
+	return r;
+}
+
+int mapped_create_many(enum mapped_kind kind, unsigned n, const size_t *bytes,
+		       struct mapped *ret_regions)
+{
+	uint32_t slots[MAPPED_MANY_MAX];
+	unsigned done = 0;
+	int r = 0;
+
+	if ((kind != MAPPED_DATA && kind != MAPPED_CELL) || n > MAPPED_MANY_MAX)
+		return -EINVAL;
+	while (done < n && r >= 0) {
+		r = region_prepare(kind, bytes[done], &slots[done]);
+		done += r >= 0;
+	}
+	if (r >= 0)
+		r = map_many(slots, n);
+	for (unsigned i = 0; i < done; i++) {
+		struct extent *e = extent_at(slots[i]);
+
+		if (r < 0) {
+			give_frames(e);
+			region_cancel(slots[i]);
+			continue;
+		}
+		memset((void *)(uintptr_t)body_start(e), 0, body_pages(e) * PAGE_SIZE);
+		ret_regions[i] = region_publish(slots[i]);
+	}
+	return r < 0 ? r : 0;
+}
+CELL_EXPORT(mapped_create_many);
 
 int mapped_create_device(paddr_t pa, size_t bytes, struct mapped *ret_region)
 {

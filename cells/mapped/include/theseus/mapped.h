@@ -54,6 +54,15 @@ int mapped_create(enum mapped_kind kind, size_t bytes, struct mapped *ret_region
 int mapped_create_aligned(enum mapped_kind kind, size_t bytes, size_t align,
 			  struct mapped *ret_region) MUST_USE;
 
+#define MAPPED_MANY_MAX 192u
+
+/*
+ * @n regions of kind MAPPED_DATA or MAPPED_CELL at once, all or none, with as few gate calls
+ * as their pages need: what loads a bundle makes dozens. Result: 0, -ENOMEM, -EINVAL.
+ */
+int mapped_create_many(enum mapped_kind kind, unsigned n, const size_t *bytes,
+		       struct mapped *ret_regions) MUST_USE;
+
 /* @pa page-aligned, not RAM. Result: 0, -EINVAL, -EPERM (the gate refuses the frames), -ENOMEM. */
 int mapped_create_device(paddr_t pa, size_t bytes, struct mapped *ret_region) MUST_USE;
 
