@@ -19,6 +19,11 @@ _Static_assert(2 * PCI_READ_MAX <= GATE_PORTS_MAX, "a batch is one gate call");
 #define COMMAND_NO_INTX (1u << 10)
 #define STATUS_CAPS (1u << 20) /* in the register at REG_COMMAND */
 
+#define MSIX_ENABLE 0x8000u
+#define MSIX_FUNCTION_MASK 0x4000u
+#define MSIX_TABLE_MAX (1u << 20) /* offset of the table in its BAR: a sane device's is small */
+#define MSI_ADDRESS 0xfee00000u
+
 uint32_t pci_address(unsigned bus, unsigned slot, unsigned fn, unsigned offset)
 {
 	return CONFIG_ENABLE | (bus & 0xff) << 16 | (slot & 31) << 11 | (fn & 7) << 8 |
@@ -66,17 +71,33 @@ int pci_write(const struct pci_function *f, uint8_t offset, uint32_t value)
 	return pci_ports(ports, 2);
 }
 
-int pci_enable(const struct pci_function *f)
+/*
+ * The command register is written without a look at it: what it held is either the reset
+ * state or the same bits.
+ */
+static int set_up(const struct pci_function *f, uint32_t command, const struct pci_msix *m,
+		  uint16_t control)
 {
-	static const uint8_t offset = REG_COMMAND;
-	uint32_t command;
-	int r = pci_read(f, &offset, 1, &command);
+	/* the other halves are status, whose bits clear when written as ones, and read-only */
+	struct gate_port ports[4] = {
+		{PLATFORM_PORT_PCI_ADDRESS, 4, 1, pci_address(f->bus, f->slot, f->fn, REG_COMMAND)},
+		{PLATFORM_PORT_PCI_DATA, 4, 1, command},
+		{PLATFORM_PORT_PCI_ADDRESS, 4, 1, pci_address(f->bus, f->slot, f->fn, m->cap)},
+		{PLATFORM_PORT_PCI_DATA, 4, 1, (uint32_t)control << 16},
+	};
 
-	if (r < 0)
-		return r;
-	/* the upper half is status, whose bits are cleared by writing ones */
-	command = (command & 0xffff) | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_NO_INTX;
-	return pci_write(f, REG_COMMAND, command);
+	return pci_ports(ports, 4);
+}
+
+int pci_enable(const struct pci_function *f, const struct pci_msix *m)
+{
+	return set_up(f, COMMAND_MEMORY | COMMAND_MASTER | COMMAND_NO_INTX, m,
+		      (uint16_t)((m->control | MSIX_ENABLE) & ~MSIX_FUNCTION_MASK));
+}
+
+int pci_disable(const struct pci_function *f, const struct pci_msix *m)
+{
+	return set_up(f, COMMAND_NO_INTX, m, (uint16_t)(m->control & ~MSIX_ENABLE));
 }
 
 static int cap_first(const struct pci_function *f, uint8_t *ret_offset)
@@ -128,7 +149,7 @@ int pci_cap_next(const struct pci_function *f, uint8_t id, struct pci_cap *cap)
 		r = cap_load(f, offset, &at);
 		if (r < 0)
 			return r;
-		if (at.id == id) {
+		if (id == PCI_CAP_ANY || at.id == id) {
 			at.steps = (uint8_t)steps;
 			*cap = at;
 			return 0;
@@ -136,4 +157,42 @@ int pci_cap_next(const struct pci_function *f, uint8_t id, struct pci_cap *cap)
 		offset = at.data[0] >> 8 & 0xfc;
 	}
 	return -ENOENT;
+}
+
+int pci_bar_decode(unsigned bar, uint32_t low, uint32_t high, paddr_t *ret_pa)
+{
+	bool wide = (low & 6) == 4;
+	uint64_t pa = (low & ~0xfu) | (wide ? (uint64_t)high << 32 : 0);
+
+	if (bar > 5)
+		return -EINVAL;
+	if ((low & 1) || (wide && bar == 5) || pa == 0 || pa % PAGE_SIZE != 0)
+		return -ENODEV;
+	ret_pa->v = pa;
+	return 0;
+}
+
+int pci_msix_parse(const struct pci_cap *cap, struct pci_msix *ret_msix)
+{
+	struct pci_msix m = {
+		.cap = cap->offset,
+		.control = (uint16_t)(cap->data[0] >> 16),
+		.entries = (uint16_t)((cap->data[0] >> 16 & 0x7ff) + 1),
+		.bar = cap->data[1] & 7,
+		.offset = cap->data[1] & ~7u,
+	};
+
+	if (cap->id != PCI_CAP_MSIX || m.bar > 5 || m.offset > MSIX_TABLE_MAX)
+		return -EINVAL;
+	*ret_msix = m;
+	return 0;
+}
+
+int pci_msix_route(volatile uint64_t *entry, uint32_t apic_id, uint8_t vector)
+{
+	if (apic_id > 0xff || vector < 0x20)
+		return -EINVAL;
+	entry[0] = MSI_ADDRESS | apic_id << 12;
+	entry[1] = vector; /* and not masked */
+	return 0;
 }

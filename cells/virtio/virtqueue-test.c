@@ -152,6 +152,10 @@ static void no_doorbell_when_the_device_polls(void **state)
 	f->q.used->flags = 0;
 	virtqueue_kick(&f->q); /* nothing new: no doorbell either */
 	assert_int_equal(f->doorbell, 0);
+	assert_int_equal(add_in(&f->q, 64, 2), 0);
+	virtqueue_publish(&f->q);
+	assert_int_equal(f->q.avail->idx, 2);
+	assert_int_equal(f->doorbell, 0);
 	virtqueue_interrupts(&f->q, false);
 	assert_int_equal(f->q.avail->flags, VIRTQ_AVAIL_F_NO_INTERRUPT);
 	virtqueue_interrupts(&f->q, true);

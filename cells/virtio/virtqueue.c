@@ -66,14 +66,21 @@ int virtqueue_add(struct virtqueue *q, const struct virtqueue_piece *pieces, uns
 	return 0;
 }
 
-void virtqueue_kick(struct virtqueue *q)
+void virtqueue_publish(struct virtqueue *q)
 {
-	if (q->broken || q->kicked_idx == q->avail_idx)
+	if (q->broken)
 		return;
 	/* the ring entries before the index that makes them valid */
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 	q->avail->idx = q->avail_idx;
 	q->kicked_idx = q->avail_idx;
+}
+
+void virtqueue_kick(struct virtqueue *q)
+{
+	if (q->broken || q->kicked_idx == q->avail_idx)
+		return;
+	virtqueue_publish(q);
 	/* the index before the flag is read: else both sides could believe the other saw it */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!(q->used->flags & VIRTQ_USED_F_NO_NOTIFY) && q->doorbell)

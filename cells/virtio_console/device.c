@@ -212,15 +212,12 @@ static int allocate(struct console_state *s)
 	return 0;
 }
 
-static int start(struct console_state *s, uint8_t vector)
+static int start(struct console_state *s)
 {
 	int r;
 
 	if (!(s->device.features & F_MULTIPORT))
 		return -EOPNOTSUPP;
-	r = virtio_interrupt(&s->device, 0, vector);
-	if (r < 0)
-		return r;
 	r = set_up_queues(s);
 	if (r < 0)
 		return r;
@@ -233,7 +230,7 @@ static int start(struct console_state *s, uint8_t vector)
 	if (r < 0)
 		return r;
 	s->control_tx_free = s->control_tx.size < 32 ? (1u << s->control_tx.size) - 1 : UINT32_MAX;
-	virtqueue_kick(&s->control_rx);
+	virtqueue_publish(&s->control_rx); /* the message that says we are ready rings for it */
 	control_send(s, (struct console_message){0, CONSOLE_DEVICE_READY, 1});
 	virtqueue_kick(&s->control_tx);
 	return 0;
@@ -241,13 +238,15 @@ static int start(struct console_state *s, uint8_t vector)
 
 int console_device_open(struct console_state *s, uint8_t vector)
 {
-	int r = virtio_open(VIRTIO_ID_CONSOLE, 0, F_MULTIPORT, &s->device);
+	const struct virtio_options options = {
+		.type = VIRTIO_ID_CONSOLE, .features = F_MULTIPORT, .vector = vector};
+	int r = virtio_open(&options, &s->device);
 
 	if (r < 0)
 		return r == -ENOENT ? -ENODEV : r;
 	r = allocate(s);
 	if (r == 0)
-		r = start(s, vector);
+		r = start(s);
 	if (r < 0) {
 		/* a device that does not reset keeps its memory: it may still write there */
 		if (virtio_close(&s->device) == 0) {

@@ -6,19 +6,19 @@
  * from a device are bounded here: walks end, offsets stay inside the configuration space,
  * and whether memory may be mapped at a BAR is the gate's to say.
  *
- * A gate call costs about 45 us on a PVM host and each port access in it 30 us, so accesses
+ * A gate call costs about 90 us on a PVM host and each register in it 50 us, so accesses
  * are batched and buses are searched only until what was asked for is found.
  * Context: tasks and boot; a lock is held (upcalls masked) for the length of a batch.
  */
 #ifndef THESEUS_PCI_H
 #define THESEUS_PCI_H
 
-#include <theseus/mapped.h>
 #include <theseus/types.h>
 
 #define PCI_ANY 0xffffu
 #define PCI_CAP_VENDOR 0x09u
 #define PCI_CAP_MSIX 0x11u
+#define PCI_CAP_ANY 0xffu
 
 struct pci_function {
 	uint8_t bus, slot, fn;
@@ -39,9 +39,6 @@ int pci_read(const struct pci_function *f, const uint8_t *offsets, unsigned n,
 	     uint32_t *ret_values) MUST_USE;
 int pci_write(const struct pci_function *f, uint8_t offset, uint32_t value) MUST_USE;
 
-/* Lets the function decode memory and be bus master, without legacy interrupts. */
-int pci_enable(const struct pci_function *f) MUST_USE;
-
 struct pci_cap {
 	uint8_t offset, id;
 	uint8_t steps;    /* of the walk so far: no list has more than fit the space */
@@ -49,35 +46,47 @@ struct pci_cap {
 };
 
 /*
- * Next capability with @id after *@cap; {0} starts at the first. Result: 0; -ENOENT at the
- * end, also of a list that loops or leaves the space; -EIO.
+ * Next capability with @id (PCI_CAP_ANY: any) after *@cap; {0} starts at the first. Result: 0;
+ * -ENOENT at the end, also of a list that loops or leaves the space; -EIO.
  */
 int pci_cap_next(const struct pci_function *f, uint8_t id, struct pci_cap *cap) MUST_USE;
 
-/* Address of a memory BAR. Result: 0; -EINVAL (index), -ENODEV (I/O, unset, or not a page's start). */
-int pci_bar(const struct pci_function *f, unsigned bar, paddr_t *ret_pa) MUST_USE;
+/* Offset of BAR @bar, 0..5. */
+#define PCI_BAR_OFFSET(bar) ((uint8_t)(0x10 + 4 * (bar)))
+
+/*
+ * Address of the memory BAR @bar from its register and the next one. Result: 0; -EINVAL
+ * (index), -ENODEV (I/O, unset, or not a page's start).
+ */
+int pci_bar_decode(unsigned bar, uint32_t low, uint32_t high, paddr_t *ret_pa) MUST_USE;
 
 /* ---- MSI-X ---- */
 
 struct pci_msix {
-	struct pci_function function;
-	struct mapped table; /* owned */
-	uint32_t offset;     /* of entry 0 in `table` */
+	uint8_t cap;       /* offset of the capability */
+	uint8_t bar;       /* that holds the table */
 	uint16_t entries;
-	uint8_t cap;         /* offset of the capability */
-	uint16_t control;    /* its message control word as found */
+	uint32_t offset;   /* of the table in it, multiple of 8 */
+	uint16_t control;  /* message control word as found */
 };
 
-/*
- * Maps the MSI-X table of @f. Undo: pci_msix_close(), which turns MSI-X off.
- * Result: 0; -ENOENT (no MSI-X), -ENODEV (its BAR), -EINVAL (hostile table), or mapped's.
- */
-int pci_msix_open(const struct pci_function *f, struct pci_msix *ret_msix) MUST_USE;
-void pci_msix_close(struct pci_msix *m);
+#define PCI_MSIX_ENTRY_BYTES 16u
 
-/* Entry @entry interrupts CPU @apic_id with @vector from now on. Result: 0, -EINVAL. */
-int pci_msix_route(struct pci_msix *m, uint16_t entry, uint32_t apic_id, uint8_t vector) MUST_USE;
-/* Turns MSI-X on, after the entries in use were routed. */
-int pci_msix_enable(struct pci_msix *m) MUST_USE;
+/* Reads a PCI_CAP_MSIX capability. Result: 0, -EINVAL (it makes no sense). */
+int pci_msix_parse(const struct pci_cap *cap, struct pci_msix *ret_msix) MUST_USE;
+
+/*
+ * Makes the table entry at @entry (device memory, 16 bytes) interrupt CPU @apic_id with
+ * @vector. Result: 0, -EINVAL.
+ */
+int pci_msix_route(volatile uint64_t *entry, uint32_t apic_id, uint8_t vector) MUST_USE;
+
+/*
+ * Lets the function decode memory and be bus master without legacy interrupts, and turns
+ * MSI-X on (its entries are masked until routed). Undo: pci_disable(), after which the
+ * function neither interrupts nor reaches memory.
+ */
+int pci_enable(const struct pci_function *f, const struct pci_msix *m) MUST_USE;
+int pci_disable(const struct pci_function *f, const struct pci_msix *m) MUST_USE;
 
 #endif

@@ -2,9 +2,9 @@
 /*
  * virtio over PCI, modern transport (virtio 1.2, 4.1), MSI-X only.
  *
- * Order: virtio_open, virtio_interrupt, virtio_queue for each queue, virtio_start; at the
- * end virtio_close. Device memory costs about 115 us an access on a PVM host, so only what
- * the standard asks for is read and written, and never on a hot path but the doorbell.
+ * Order: virtio_open, virtio_queue for each queue, virtio_start; at the end virtio_close.
+ * Device memory costs 60 us and more an access on a PVM host, so only what the standard asks
+ * for is read and written, and never on a hot path but the doorbell.
  * Context: tasks. No lock: one owner a device.
  */
 #ifndef THESEUS_VIRTIO_H
@@ -19,33 +19,41 @@
 
 #define VIRTIO_F_VERSION_1 (1ull << 32)
 
+#define VIRTIO_REGIONS_MAX 4u
+
 /* A piece of a BAR, mapped. */
 struct virtio_window {
-	struct mapped region; /* owned */
-	uint32_t offset;      /* in the region */
-	uint32_t bytes;
+	uint8_t region;  /* index in virtio_device.regions */
+	uint32_t offset; /* in it */
+	uint32_t bytes;  /* 0 = the device has no such part */
 };
 
 struct virtio_device {
 	struct pci_function function;
 	struct pci_msix msix;
-	struct virtio_window common, notify, config; /* config: 0 bytes if there is none */
+	struct mapped regions[VIRTIO_REGIONS_MAX]; /* owned; one for each BAR in use */
+	struct virtio_window common, notify, config, table;
 	uint32_t notify_multiplier;
 	uint64_t features; /* agreed on */
-	uint16_t n_queues; /* that the device has */
+	bool vector_checked; /* the device took the first queue's vector */
+};
+
+/* Which device, and how it is to interrupt. */
+struct virtio_options {
+	uint16_t type;     /* VIRTIO_ID_* */
+	uint32_t index;    /* among those of the type */
+	uint64_t features; /* wanted, besides VERSION_1 */
+	uint32_t apic_id;  /* CPU and vector that all queues interrupt */
+	uint8_t vector;
 };
 
 /*
- * Finds the @index-th device of @type (VIRTIO_ID_*), resets it and agrees on VERSION_1 and
- * those of @features that it offers. Undo: virtio_close().
+ * Finds the device, resets it, routes its interrupt and agrees on VERSION_1 and those of the
+ * features that it offers. @options is borrowed. Undo: virtio_close().
  * Result: 0; -ENOENT no such device; -EPROTO its capabilities make no sense; -EOPNOTSUPP it
- * is no modern device; -ETIMEDOUT it does not reset; or of pci and mapped.
+ * is no modern device with MSI-X; -ETIMEDOUT it does not reset; or of pci and mapped.
  */
-int virtio_open(uint16_t type, uint32_t index, uint64_t features, struct virtio_device *ret_device)
-	MUST_USE;
-
-/* All queues set up from now on interrupt CPU @apic_id with @vector. */
-int virtio_interrupt(struct virtio_device *d, uint32_t apic_id, uint8_t vector) MUST_USE;
+int virtio_open(const struct virtio_options *options, struct virtio_device *ret_device) MUST_USE;
 
 /*
  * Sets queue @index up with at most @size descriptors. The ring lies at @offset of the DMA
@@ -55,7 +63,7 @@ int virtio_interrupt(struct virtio_device *d, uint32_t apic_id, uint8_t vector) 
 int virtio_queue(struct virtio_device *d, uint16_t index, uint16_t size, struct mapped ring,
 		 size_t offset, struct virtqueue *ret_queue) MUST_USE;
 
-/* The device may work from now on. Result: 0, -EIO (it set DEVICE_NEEDS_RESET or FAILED). */
+/* The device may work from now on. */
 int virtio_start(struct virtio_device *d) MUST_USE;
 
 /* 32-bit field of the device's configuration. Result: 0, -ERANGE. */

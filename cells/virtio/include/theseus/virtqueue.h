@@ -90,6 +90,8 @@ int virtqueue_add(struct virtqueue *q, const struct virtqueue_piece *pieces, uns
 
 /* Publishes what was added, and rings the doorbell if the device asks for it. */
 void virtqueue_kick(struct virtqueue *q);
+/* Publishes alone: for a device that will look at the queue before it needs it. */
+void virtqueue_publish(struct virtqueue *q);
 
 /*
  * Takes the next chain that the device is done with. *@ret_len: bytes it says to have
