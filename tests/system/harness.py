@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import pathlib
+import select
 import shutil
 import subprocess
 import sys
@@ -71,6 +72,9 @@ class Sandbox:
         self.env = dict(os.environ, THESEUS_VMM=str(BUILD / "vmm" / "theseus-vmm"), THESEUS_GUEST=str(GUEST),
                         THESEUS_BUNDLE=str(CELLS / "boot.cells"))
         self.env.pop("THESEUS_VM", None)
+        # What a sanitizer has to say of a detached theseus-vmm must not get lost.
+        self.env["ASAN_OPTIONS"] = f"detect_leaks=1:exitcode=99:log_path={self.root}/sanitizer"
+        self.env["UBSAN_OPTIONS"] = f"print_stacktrace=1:halt_on_error=1:log_path={self.root}/sanitizer"
         if os.geteuid() == 0:
             self.runtime, self.state = pathlib.Path("/run/theseus"), pathlib.Path("/var/lib/theseus")
         else:
@@ -96,6 +100,9 @@ class Sandbox:
         if status is not None and result.status != status:
             raise Refused(f"expected exit status {status}: {result}")
         return result
+
+    def sanitizer_reports(self):
+        return "\n".join(path.read_text(errors="replace") for path in self.root.glob("sanitizer*"))
 
     def close(self, failed=False):
         for name in self.names:
@@ -169,7 +176,11 @@ class Vm:
         if self.domain:
             self.domain.stop()
         else:
+            # Its leaks are reported as it exits, after the answer to `stop`.
+            ended = os.pidfd_open(self.started["pid"])
             self.ctl("stop")
+            expect(select.select([ended], [], [], LIMIT)[0], "theseus-vmm did not exit")
+            os.close(ended)
 
 
 def expect(condition, what):
@@ -193,6 +204,8 @@ def main(test):
         vm = Vm(backend, cpus, sandbox)
         test(vm, sandbox)
         vm.stop()
+        reports = sandbox.sanitizer_reports()
+        expect(not reports, f"a sanitizer reports:\n{reports}")
         failed = False
     finally:
         sandbox.close(failed)
