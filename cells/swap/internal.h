@@ -7,7 +7,7 @@
 #include <theseus/service.h>
 #include <theseus/swap.h>
 
-/* A transaction: a typed object, found by number through swap_state.history. */
+/* A transaction: a typed object. Kept until the next one is staged. */
 struct swap_transaction {
 	struct swap_result result;
 	struct swap_options options;
@@ -24,10 +24,11 @@ struct swap_transaction {
 };
 
 struct swap_cell_state {
-	struct spinlock lock;    /* guards history and the results in it */
+	struct spinlock lock;    /* guards newest, its result, and history */
 	struct heap_type type;
 	uint64_t last_id;
-	struct handle history[SWAP_HISTORY]; /* newest first */
+	struct handle newest;    /* the transaction staged last */
+	struct swap_result history[SWAP_HISTORY]; /* of those before it, newest first; id 0 = none */
 	uint64_t active;         /* id that the runner works on; 0 = none */
 	struct mapped boot_stack; /* until its last user has left */
 	struct task_ref boot;
@@ -35,7 +36,7 @@ struct swap_cell_state {
 
 struct swap_cell_state *swap_cell(void);
 
-/* The transaction @id, or NULL. Stays while it is not over; the caller holds the lock else. */
+/* The newest transaction if it is @id, else NULL. Stays while it runs; else hold the lock. */
 struct swap_transaction *swap_find(uint64_t id);
 
 /* One step of the transaction; see run.c. */

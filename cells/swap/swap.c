@@ -38,52 +38,41 @@ CELL_PROVIDE(cell_ops, swap) = {.init = swap_init};
 
 struct swap_transaction *swap_find(uint64_t id)
 {
-	for (unsigned i = 0; i < SWAP_HISTORY && id; i++) {
-		struct swap_transaction *t = object_get(swap_state.type, swap_state.history[i]);
+	struct swap_transaction *t = object_get(swap_state.type, swap_state.newest);
 
-		if (t && t->result.id == id)
-			return t;
-	}
-	return NULL;
+	return t && id && t->result.id == id ? t : NULL;
 }
 
-/* ---- history ---- */
-
-/* Puts a transaction in front; the oldest one that is over makes room. */
-static void remember(struct handle h)
+/* Makes @h the newest transaction; of the one before only its result is kept, if @keep. */
+static void replace_newest(struct handle h, bool keep)
 {
+	const struct swap_transaction *t;
 	struct handle gone;
 
 	spin_lock(&swap_state.lock);
-	gone = swap_state.history[SWAP_HISTORY - 1];
-	memmove(swap_state.history + 1, swap_state.history,
-		sizeof(swap_state.history) - sizeof(swap_state.history[0]));
-	swap_state.history[0] = h;
+	gone = swap_state.newest;
+	t = object_get(swap_state.type, gone);
+	if (t && keep) {
+		memmove(swap_state.history + 1, swap_state.history,
+			sizeof(swap_state.history) - sizeof(swap_state.history[0]));
+		swap_state.history[0] = t->result;
+	}
+	swap_state.newest = h;
 	spin_unlock(&swap_state.lock);
 	if (gone.type)
 		(void)object_destroy(swap_state.type, gone);
 }
 
-static void forget(uint64_t id)
+static bool is_running(void)
 {
-	struct handle gone = {0};
+	const struct swap_transaction *t;
+	bool running;
 
 	spin_lock(&swap_state.lock);
-	for (unsigned i = 0; i < SWAP_HISTORY; i++) {
-		const struct swap_transaction *t =
-			object_get(swap_state.type, swap_state.history[i]);
-
-		if (!t || t->result.id != id)
-			continue;
-		gone = swap_state.history[i];
-		memmove(swap_state.history + i, swap_state.history + i + 1,
-			(SWAP_HISTORY - 1 - i) * sizeof(gone));
-		swap_state.history[SWAP_HISTORY - 1] = (struct handle){0};
-		break;
-	}
+	t = object_get(swap_state.type, swap_state.newest);
+	running = t && t->result.running;
 	spin_unlock(&swap_state.lock);
-	if (gone.type)
-		(void)object_destroy(swap_state.type, gone);
+	return running;
 }
 
 /* ---- staging ---- */
@@ -116,9 +105,19 @@ int swap_stage(const void *bundle, size_t size, uint64_t *ret_id, struct loader_
 	struct handle h;
 	int r;
 
+	/* the loader is free again a little before the record is complete */
+	if (is_running()) {
+		memset(ret_report, 0, sizeof(*ret_report));
+		(void)strlcpy(ret_report->code, "busy", sizeof(ret_report->code));
+		(void)strlcpy(ret_report->reasons[0], "another bundle is being swapped",
+			      sizeof(ret_report->reasons[0]));
+		ret_report->n_reasons = 1;
+		return -EBUSY;
+	}
 	r = loader_stage_create(bundle, size, &stage, ret_report);
 	if (r < 0)
 		return r;
+	replace_newest((struct handle){0}, true);
 	r = object_create(swap_state.type, (struct object_owner){.cell = CELL_SELF}, &h);
 	t = r < 0 ? NULL : object_get(swap_state.type, h);
 	if (!t) {
@@ -134,7 +133,7 @@ int swap_stage(const void *bundle, size_t size, uint64_t *ret_id, struct loader_
 	t->result.started_ns = start;
 	t->result.stage_ns = clock_now_ns() - start;
 	*ret_id = t->result.id;
-	remember(h);
+	replace_newest(h, false);
 	return 0;
 }
 
@@ -165,7 +164,7 @@ int swap_drop(uint64_t id)
 	if (r < 0)
 		return r;
 	loader_stage_drop(TAKE(t->stage));
-	forget(id);
+	replace_newest((struct handle){0}, false);
 	return 0;
 }
 
@@ -187,16 +186,35 @@ int swap_start(uint64_t id, const struct swap_options *options, struct swap_watc
 
 /* ---- looking ---- */
 
-int swap_result(uint64_t id, struct swap_result *ret_result)
+int swap_last(uint32_t index, struct swap_result *ret_result)
 {
 	const struct swap_transaction *t;
+	int r = -ENOENT;
 
 	spin_lock(&swap_state.lock);
-	t = swap_find(id);
-	if (t)
+	t = object_get(swap_state.type, swap_state.newest);
+	if (t && index-- == 0) {
 		*ret_result = t->result;
+		r = 0;
+	} else if (index < SWAP_HISTORY && swap_state.history[index].id) {
+		*ret_result = swap_state.history[index];
+		r = 0;
+	}
 	spin_unlock(&swap_state.lock);
-	return t ? 0 : -ENOENT;
+	return r;
+}
+
+int swap_result(uint64_t id, struct swap_result *ret_result)
+{
+	struct swap_result result;
+
+	for (uint32_t i = 0; swap_last(i, &result) == 0; i++) {
+		if (result.id != id)
+			continue;
+		*ret_result = result;
+		return 0;
+	}
+	return -ENOENT;
 }
 
 int swap_report(uint64_t id, struct loader_report *ret_report)
@@ -224,19 +242,6 @@ int swap_change_at(uint64_t id, uint32_t index, struct loader_change *ret_change
 	}
 	spin_unlock(&swap_state.lock);
 	return r;
-}
-
-int swap_last(uint32_t index, struct swap_result *ret_result)
-{
-	const struct swap_transaction *t = NULL;
-
-	spin_lock(&swap_state.lock);
-	if (index < SWAP_HISTORY)
-		t = object_get(swap_state.type, swap_state.history[index]);
-	if (t)
-		*ret_result = t->result;
-	spin_unlock(&swap_state.lock);
-	return t ? 0 : -ENOENT;
 }
 
 const char *swap_result_word(const struct swap_result *result)

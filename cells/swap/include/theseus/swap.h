@@ -97,15 +97,18 @@ int swap_start(uint64_t id, const struct swap_options *options, struct swap_watc
 
 /* Result: 0; -ENOENT: never was, dropped, or forgotten because newer ones came. */
 int swap_result(uint64_t id, struct swap_result *ret_result) MUST_USE;
-/* Why it was refused or cancelled; after a dry run, why it would be. -ENOENT as above. */
+/*
+ * Why the newest transaction was refused or cancelled; after a dry run, why it would be.
+ * -ENOENT: @id is not the newest.
+ */
 int swap_report(uint64_t id, struct loader_report *ret_report) MUST_USE;
-/* The @index-th change that it makes or made; -ENOENT past the end, too. */
+/* The @index-th change that the newest makes or made; -ENOENT past the end, too. */
 int swap_change_at(uint64_t id, uint32_t index, struct loader_change *ret_change) MUST_USE;
 
-#define SWAP_HISTORY 8u       /* transactions that are remembered, the newest */
+#define SWAP_HISTORY 8u       /* results that are remembered besides the newest transaction */
 #define SWAP_CHANGES_MAX 64u
 
-/* The @index-th newest transaction that is remembered; -ENOENT past the end. */
+/* Result of the @index-th newest transaction that is remembered; -ENOENT past the end. */
 int swap_last(uint32_t index, struct swap_result *ret_result) MUST_USE;
 
 /* "committed", "refused", "cancelled", "staged", "running". */
