@@ -126,7 +126,7 @@ int arena_add(struct arenas *a)
 	struct arena *arena;
 	int r;
 
-	r = mapped_create_aligned(MAPPED_DATA, ARENA_BYTES, ARENA_BYTES, &region);
+	r = mapped_create_raw(ARENA_BYTES, ARENA_BYTES, &region);
 	if (r < 0)
 		return r;
 	arena = MAPPED_VIEW(struct arena, region, 0, 1);

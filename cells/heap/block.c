@@ -406,7 +406,7 @@ static void *large_alloc(struct blocks *b, size_t bytes, uint32_t owner)
 	struct mapped region = {0};
 	struct large *l;
 
-	if (mapped_create(MAPPED_DATA, pages * PAGE_SIZE, &region) < 0)
+	if (mapped_create_raw(pages * PAGE_SIZE, PAGE_SIZE, &region) < 0)
 		return NULL;
 	l = MAPPED_VIEW(struct large, region, 0, 1);
 	l->region = region;

@@ -245,8 +245,7 @@ static uint32_t find_tight(const struct arena *a, uint64_t pages)
 
 /* ---- extents ---- */
 
-/* Cuts the extent in two at @pages; the new, second one is returned and has the same use. */
-static uint32_t split(uint32_t slot, uint32_t pages)
+uint32_t extent_split(uint32_t slot, uint32_t pages)
 {
 	uint32_t rest_slot = slot_take();
 	struct extent *e = extent_at(slot), *rest = extent_at(rest_slot);
@@ -258,6 +257,7 @@ static uint32_t split(uint32_t slot, uint32_t pages)
 	rest->start = e->start + (uint64_t)pages * PAGE_SIZE;
 	rest->pages = e->pages - pages;
 	rest->more = 0;
+	memset(rest->runs, 0, sizeof(rest->runs));
 	rest->prev = slot;
 	rest->next = e->next;
 	if (e->next)
@@ -298,13 +298,13 @@ int extent_take(enum arena_id arena, uint32_t pages, unsigned flags, uint64_t al
 	first = e->start / PAGE_SIZE + (flags & EXTENT_GUARDED ? 1 : 0);
 	before = ((first + align - 1) & ~(align - 1)) - first;
 	if (before > 0) {
-		rest = split(slot, (uint32_t)before);
+		rest = extent_split(slot, (uint32_t)before);
 		bin_insert(slot);
 		slot = rest;
 		e = extent_at(slot);
 	}
 	if (e->pages > pages)
-		bin_insert(split(slot, pages));
+		bin_insert(extent_split(slot, pages));
 	e->use = EXTENT_BUSY;
 	e->flags = (uint8_t)flags;
 	e->more = 0;
@@ -337,10 +337,10 @@ int extent_cut_seed(uint64_t start, uint32_t pages, uint32_t *ret_slot)
 		return -EINVAL;
 	e = extent_at(slot);
 	if (start > e->start)
-		slot = split(slot, (uint32_t)((start - e->start) / PAGE_SIZE));
+		slot = extent_split(slot, (uint32_t)((start - e->start) / PAGE_SIZE));
 	e = extent_at(slot);
 	if (e->pages > pages)
-		split(slot, pages);
+		extent_split(slot, pages);
 	e->use = EXTENT_BUSY;
 	e->flags = EXTENT_ADOPTED;
 	e->more = 0;

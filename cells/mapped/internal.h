@@ -127,6 +127,9 @@ struct mapped_stats *extent_stats(void);
 int extent_take(enum arena_id arena, uint32_t pages, unsigned flags, uint64_t align,
 		uint32_t *ret_slot) MUST_USE;
 
+/* Cuts the extent in two at @pages. Result: the second one, with the use of the first. */
+uint32_t extent_split(uint32_t slot, uint32_t pages);
+
 /* Cuts [start, start + pages) out of a SEED extent; needs two slots. Result: 0, -EINVAL. */
 int extent_cut_seed(uint64_t start, uint32_t pages, uint32_t *ret_slot) MUST_USE;
 

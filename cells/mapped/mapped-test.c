@@ -180,6 +180,7 @@ static void test_device(void **state)
 
 static void test_refusals(void **state)
 {
+	static const size_t one = 1, some_empty[] = {1, 0, 1}, huge[] = {1ul << 29, 1ul << 29, 1};
 	const struct cell_boot no_seed = {&sim_record, NULL};
 	struct mapped region = {7, 7};
 
@@ -192,10 +193,16 @@ static void test_refusals(void **state)
 	assert_int_equal(mapped_create(MAPPED_DATA, 0, &region), -EINVAL);
 	assert_int_equal(mapped_create(MAPPED_DATA, (1ul << 30) + 1, &region), -EINVAL);
 	assert_int_equal(mapped_create(MAPPED_DATA, SIZE_MAX, &region), -EINVAL);
-	assert_int_equal(mapped_create_aligned(MAPPED_DATA, 1, 0, &region), -EINVAL);
-	assert_int_equal(mapped_create_aligned(MAPPED_DATA, 1, 2048, &region), -EINVAL);
-	assert_int_equal(mapped_create_aligned(MAPPED_DATA, 1, 3 * PAGE_SIZE, &region), -EINVAL);
-	assert_int_equal(mapped_create_aligned(MAPPED_DATA, 1, 1ul << 31, &region), -EINVAL);
+	assert_int_equal(mapped_create_raw(0, PAGE_SIZE, &region), -EINVAL);
+	assert_int_equal(mapped_create_raw((1ul << 30) + 1, PAGE_SIZE, &region), -EINVAL);
+	assert_int_equal(mapped_create_raw(1, 0, &region), -EINVAL);
+	assert_int_equal(mapped_create_raw(1, 2048, &region), -EINVAL);
+	assert_int_equal(mapped_create_raw(1, 3 * PAGE_SIZE, &region), -EINVAL);
+	assert_int_equal(mapped_create_raw(1, 1ul << 31, &region), -EINVAL);
+	assert_int_equal(mapped_create_many(MAPPED_STACK, 1, &one, &region), -EINVAL);
+	assert_int_equal(mapped_create_many(MAPPED_DMA, 1, &one, &region), -EINVAL);
+	assert_int_equal(mapped_create_many(MAPPED_DATA, 3, some_empty, &region), -EINVAL);
+	assert_int_equal(mapped_create_many(MAPPED_DATA, 3, huge, &region), -EINVAL);
 	assert_int_equal(mapped_create(MAPPED_DATA, 1ul << 30, &region), -ENOMEM);
 	assert_int_equal(mapped_create(MAPPED_DMA, RAM * PAGE_SIZE, &region), -ENOMEM);
 	assert_int_equal(region.slot, 7);
@@ -290,7 +297,7 @@ static void test_protect(void **state)
 	check_frames(SIM_BUNDLE_PAGES);
 }
 
-static void test_aligned(void **state)
+static void test_raw(void **state)
 {
 	struct mapped region[60];
 
@@ -298,13 +305,58 @@ static void test_aligned(void **state)
 	start(RAM);
 	for (int i = 0; i < 60; i++) {
 		size_t align = PAGE_SIZE << sim_below(9);
-		enum mapped_kind kind = i % 3 ? MAPPED_DATA : MAPPED_STACK;
 
-		assert_int_equal(mapped_create_aligned(kind, 1 + sim_below(90000), align, &region[i]), 0);
+		assert_int_equal(mapped_create_raw(1 + sim_below(90000), align, &region[i]), 0);
 		assert_int_equal((uintptr_t)view(region[i]) % align, 0);
+		/* nobody spent time on it */
+		assert_int_equal(view(region[i])[100], 0xa7);
 	}
 	for (int i = 0; i < 60; i++)
 		mapped_drop(&region[i]);
+	check_frames(SIM_BUNDLE_PAGES);
+}
+
+static void test_many_at_once(void **state)
+{
+	size_t bytes[MAPPED_MANY_MAX];
+	struct mapped region[MAPPED_MANY_MAX], copy;
+	uint64_t pages = 0, calls;
+
+	(void)state;
+	start(RAM);
+	for (unsigned i = 0; i < MAPPED_MANY_MAX; i++) {
+		bytes[i] = 1 + sim_below(5 * PAGE_SIZE);
+		pages += (bytes[i] + PAGE_SIZE - 1) / PAGE_SIZE;
+	}
+	calls = sim.calls;
+	assert_int_equal(mapped_create_many(MAPPED_CELL, MAPPED_MANY_MAX, bytes, region), 0);
+	/* the table of regions grew on the way */
+	assert_in_range(sim.calls - calls, pages / GATE_PAGES_MAX + 1, pages / GATE_PAGES_MAX + 8);
+	assert_int_equal(stats().regions, MAPPED_MANY_MAX);
+	assert_int_equal(stats().pages, pages);
+	for (unsigned i = 0; i < MAPPED_MANY_MAX; i++) {
+		struct mapped_info info;
+
+		assert_int_equal(mapped_info(region[i], &info), 0);
+		assert_int_equal(info.bytes, (bytes[i] + PAGE_SIZE - 1) / PAGE_SIZE * PAGE_SIZE);
+		assert_true(all_zero(view(region[i]), info.bytes));
+		memset(view(region[i]), (int)i, info.bytes);
+	}
+	/* each is dropped by itself, or with others */
+	for (unsigned i = 0; i < MAPPED_MANY_MAX; i += 2)
+		mapped_drop(&region[i]);
+	for (unsigned i = 1; i < MAPPED_MANY_MAX; i += 2)
+		assert_int_equal(view(region[i])[0], (uint8_t)i);
+	copy = region[77];
+	mapped_drop(&copy);
+	calls = sim.calls;
+	mapped_drop_many(region, MAPPED_MANY_MAX);
+	assert_in_range(sim.calls - calls, 1, 5);
+	for (unsigned i = 0; i < MAPPED_MANY_MAX; i++)
+		assert_int_equal(region[i].generation, 0);
+	assert_int_equal(stats().refused, 1);
+	assert_int_equal(stats().regions, 0);
+	mapped_drop_many(region, 0);
 	check_frames(SIM_BUNDLE_PAGES);
 }
 
@@ -359,6 +411,7 @@ static void test_fragmented(void **state)
 struct attempt {
 	enum mapped_kind kind;
 	size_t pages;
+	unsigned many; /* if not 0, so many at once */
 };
 
 /*
@@ -369,6 +422,8 @@ static void sweep(struct attempt a, bool in_gate, bool from_then_on)
 {
 	int64_t *fail_in = in_gate ? &sim.fail_in : &sim.frames_fail_in;
 	uint64_t others = sim.mapped + sim.tables_given - frames_used();
+	struct mapped regions[MAPPED_MANY_MAX];
+	size_t bytes[MAPPED_MANY_MAX];
 	int64_t nth;
 
 	/* every one at first, then fewer */
@@ -380,17 +435,22 @@ static void sweep(struct attempt a, bool in_gate, bool from_then_on)
 		sim.failures = 0;
 		*fail_in = nth;
 		sim.frames_fail_on = from_then_on;
-		if (a.kind == MAPPED_DEVICE)
+		if (a.many) {
+			for (unsigned i = 0; i < a.many; i++)
+				bytes[i] = a.pages * PAGE_SIZE;
+			r = mapped_create_many(a.kind, a.many, bytes, regions);
+			if (r == 0)
+				mapped_drop_many(regions, a.many);
+		} else if (a.kind == MAPPED_DEVICE) {
 			r = mapped_create_device((paddr_t){DEVICE_PA}, a.pages * PAGE_SIZE, &region);
-		else
+		} else {
 			r = mapped_create(a.kind, a.pages * PAGE_SIZE, &region);
+		}
 		failed = sim.failures > 0;
 		*fail_in = 0;
 		sim.frames_fail_on = false;
-		if (r == 0)
-			mapped_drop(&region);
-		else
-			assert_true(failed);
+		mapped_drop(&region);
+		assert_true(r == 0 || failed);
 		assert_int_equal(region.generation, 0);
 		assert_int_equal(stats().regions, 0);
 		assert_int_equal(stats().pages, 0);
@@ -405,8 +465,8 @@ static void sweep(struct attempt a, bool in_gate, bool from_then_on)
 static void test_failures(void **state)
 {
 	static const struct attempt attempts[] = {
-		{MAPPED_DATA, 1}, {MAPPED_STACK, 4}, {MAPPED_CELL, 700}, {MAPPED_DMA, 20},
-		{MAPPED_DATA, 1300}, {MAPPED_DEVICE, 1300},
+		{MAPPED_DATA, 1, 0}, {MAPPED_STACK, 4, 0}, {MAPPED_CELL, 700, 0}, {MAPPED_DMA, 20, 0},
+		{MAPPED_DATA, 1300, 0}, {MAPPED_DEVICE, 1300, 0}, {MAPPED_CELL, 7, 100},
 	};
 	static struct frame_run kept[RAM];
 
@@ -524,7 +584,7 @@ static int adopt(enum mapped_kind kind, uint64_t start_va, size_t pages, struct 
 static void test_adopt(void **state)
 {
 	uint64_t stack = GATE_DYNAMIC, bundle = GATE_DYNAMIC + SIM_SEED_PAGES * PAGE_SIZE;
-	struct mapped a = {0}, b = {0}, c = {0}, whole = {0};
+	struct mapped a = {0}, b = {0}, c = {0}, whole = {0}, mixed[3];
 	uint64_t before;
 
 	(void)state;
@@ -546,8 +606,10 @@ static void test_adopt(void **state)
 	assert_int_equal(adopt(MAPPED_DATA, -4096ull, 1, &whole), -EINVAL);
 	assert_int_equal(adopt(MAPPED_CELL, IFACE_TABLE, 1, &whole), -EINVAL);
 	/* dropping gives the frames back that only the gate knew */
-	mapped_drop(&b);
-	mapped_drop(&c);
+	mixed[0] = b;
+	mixed[1] = create(MAPPED_DATA, 3 * PAGE_SIZE);
+	mixed[2] = c;
+	mapped_drop_many(mixed, 3);
 	mapped_drop(&a);
 	assert_int_equal(frames_used(), before - SIM_SEED_PAGES);
 	/* address space and frames are one piece again */
@@ -677,7 +739,7 @@ static void held_create(struct held *h)
 	if (kind == MAPPED_DEVICE)
 		r = mapped_create_device((paddr_t){DEVICE_PA}, bytes, &h->region);
 	else
-		r = mapped_create_aligned(kind, bytes, PAGE_SIZE << sim_below(3), &h->region);
+		r = mapped_create(kind, bytes, &h->region);
 	if (r < 0) {
 		assert_int_equal(r, -ENOMEM);
 		return;
@@ -797,7 +859,8 @@ int main(void)
 		cmocka_unit_test(test_views),
 		cmocka_unit_test(test_stale),
 		cmocka_unit_test(test_protect),
-		cmocka_unit_test(test_aligned),
+		cmocka_unit_test(test_raw),
+		cmocka_unit_test(test_many_at_once),
 		cmocka_unit_test(test_fragmented),
 		cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_create_many),

@@ -54,47 +54,63 @@ int map_runs(const struct gate_run *runs, unsigned n, uint64_t *ret_done)
 	return 0;
 }
 
-/* Makes [start, start + pages) unreachable; the pages are mapped, so it cannot fail. */
-static void unmap_pages(uint64_t start, uint64_t pages)
+/* Pages on their way out. They are mapped, so unmapping cannot fail. */
+struct unmap_batch {
+	struct gate_run runs[BATCH];
+	unsigned n;
+	uint64_t pages; /* in runs */
+	uint32_t adopted; /* a bit a run: one page, whose frame only the gate knows */
+};
+
+/* Gives back frames that one page each was unmapped from: whole runs where they touch. */
+static void return_adopted(const struct unmap_batch *b)
 {
-	while (pages > 0) {
-		struct gate_run run = {.va = start};
+	for (unsigned i = 0; i < b->n;) {
+		struct frame_run frames = {{b->runs[i].pa}, 1};
 
-		run.pages = (uint32_t)min_u64(pages, GATE_PAGES_MAX);
-		if (gate_unmap(&run, 1) != run.pages)
-			TRAP("mapped: the gate knows no such pages");
-		start += (uint64_t)run.pages * PAGE_SIZE;
-		pages -= run.pages;
-	}
-}
-
-/* Gives back what one page-sized run each was unmapped from: whole runs where they touch. */
-static void return_frames(const struct gate_run *runs, unsigned n)
-{
-	for (unsigned i = 0; i < n;) {
-		struct frame_run frames = {{runs[i].pa}, 1};
-
-		for (i++; i < n && runs[i].pa == frames.start.v + frames.count * PAGE_SIZE; i++)
+		if (!(b->adopted >> i++ & 1))
+			continue;
+		while (i < b->n && (b->adopted >> i & 1) &&
+		       b->runs[i].pa == frames.start.v + frames.count * PAGE_SIZE) {
 			frames.count++;
+			i++;
+		}
 		if (frames_add(frames) < 0)
 			TRAP("mapped: a page of the seed had no frame of ours");
 	}
 }
 
-/* Unmaps pages whose frames only the gate knows, and returns those. */
-static void unmap_adopted(uint64_t start, uint64_t pages)
+static void unmap_flush(struct unmap_batch *b)
+{
+	if (b->n > 0 && gate_unmap(b->runs, b->n) != (int64_t)b->pages)
+		TRAP("mapped: the gate knows no such pages");
+	return_adopted(b);
+	b->n = 0;
+	b->pages = 0;
+	b->adopted = 0;
+}
+
+static void unmap_add(struct unmap_batch *b, uint64_t start, uint64_t pages, bool adopted)
 {
 	while (pages > 0) {
-		struct gate_run runs[BATCH];
-		unsigned n = (unsigned)min_u64(pages, BATCH);
+		uint64_t n = min_u64(pages, adopted ? 1 : GATE_PAGES_MAX - b->pages);
 
-		for (unsigned i = 0; i < n; i++, start += PAGE_SIZE)
-			runs[i] = (struct gate_run){.va = start, .pages = 1};
-		if (gate_unmap(runs, n) != n)
-			TRAP("mapped: the gate knows no such pages");
-		return_frames(runs, n);
+		b->adopted |= (uint32_t)adopted << b->n;
+		b->runs[b->n++] = (struct gate_run){.va = start, .pages = (uint32_t)n};
+		b->pages += n;
+		start += n * PAGE_SIZE;
 		pages -= n;
+		if (b->n == BATCH || b->pages == GATE_PAGES_MAX)
+			unmap_flush(b);
 	}
+}
+
+static void unmap_pages(uint64_t start, uint64_t pages)
+{
+	struct unmap_batch b = {.n = 0};
+
+	unmap_add(&b, start, pages, false);
+	unmap_flush(&b);
 }
 
 static int protect_pages(uint64_t start, uint64_t pages, bool writable, uint64_t *ret_done)
@@ -246,7 +262,7 @@ static uint64_t body_pages(const struct extent *e)
 	return e->pages - (e->flags & EXTENT_GUARDED ? 2 : 0);
 }
 
-/* Runs of pages on their way to the gate. */
+/* Pages on their way in, at consecutive addresses. */
 struct batch {
 	struct gate_run runs[BATCH];
 	unsigned n;
@@ -266,25 +282,15 @@ static int batch_flush(struct batch *b)
 	return r;
 }
 
-/* Lengthens the last run if what comes next follows it in both spaces: a run costs, too. */
-static bool batch_extend(struct batch *b, uint64_t pa, uint64_t pages, uint32_t flags)
-{
-	struct gate_run *last = b->n > 0 ? &b->runs[b->n - 1] : NULL;
-
-	if (!last || last->flags != flags ||
-	    last->va + (uint64_t)last->pages * PAGE_SIZE != b->va ||
-	    last->pa + (uint64_t)last->pages * PAGE_SIZE != pa)
-		return false;
-	last->pages += (uint32_t)pages;
-	return true;
-}
-
 static int batch_add(struct batch *b, uint64_t pa, uint64_t pages, uint32_t flags)
 {
 	while (pages > 0) {
 		uint64_t n = min_u64(pages, GATE_PAGES_MAX - b->pages);
+		struct gate_run *last = b->n > 0 ? &b->runs[b->n - 1] : NULL;
 
-		if (!batch_extend(b, pa, n, flags))
+		if (last && last->pa + last->pages * (uint64_t)PAGE_SIZE == pa)
+			last->pages += (uint32_t)n;
+		else
 			b->runs[b->n++] = (struct gate_run){b->va, pa, (uint32_t)n, flags};
 		b->va += n * PAGE_SIZE;
 		b->pages += n;
@@ -300,28 +306,27 @@ static int batch_add(struct batch *b, uint64_t pa, uint64_t pages, uint32_t flag
 	return 0;
 }
 
-static int batch_region(struct batch *b, struct extent *e)
+/* Maps the frames of @n regions that follow each other. On failure nothing of them is mapped. */
+static int map_frames(struct extent *first, unsigned n)
 {
-	struct run_cursor c = runs_of(e);
-	int r;
+	struct batch b = {.va = body_start(first)};
+	struct extent *e = first;
+	int r = 0;
 
-	b->va = body_start(e);
-	do {
-		r = batch_add(b, (uint64_t)c.run->frame << PAGE_SHIFT, c.run->count, GATE_RUN_WRITE);
-	} while (r >= 0 && run_next(&c));
-	return r;
-}
+	for (unsigned i = 0; i < n && r >= 0; i++) {
+		struct run_cursor c = runs_of(e);
 
-/* Maps the frames of a region. On failure nothing of it is mapped. */
-static int map_frames(struct extent *e)
-{
-	struct batch b = {0};
-	int r = batch_region(&b, e);
-
+		do {
+			r = batch_add(&b, (uint64_t)c.run->frame << PAGE_SHIFT, c.run->count,
+				      GATE_RUN_WRITE);
+		} while (r >= 0 && run_next(&c));
+		if (i + 1 < n)
+			e = extent_at(e->next);
+	}
 	if (r >= 0)
 		r = batch_flush(&b);
 	if (r < 0)
-		unmap_pages(body_start(e), b.mapped);
+		unmap_pages(body_start(first), b.mapped);
 	return r;
 }
 
@@ -340,20 +345,41 @@ static int map_device(struct extent *e, uint64_t pa)
 	return 0;
 }
 
-/* Address space of a region that is to be made. Result: 0 and a BUSY extent; -ENOMEM. */
-static int region_begin(enum mapped_kind kind, uint64_t pages, uint64_t align, uint32_t *ret_slot)
+/* What is asked for: @n regions side by side, of @pages together. */
+struct wish {
+	enum mapped_kind kind;
+	uint64_t pages;
+	uint64_t align;     /* pages */
+	const size_t *bytes; /* of each, if n > 1 */
+	unsigned n;
+	bool raw;
+};
+
+/* Result: pages of a valid size, or 0. */
+static uint64_t pages_of(size_t bytes)
 {
-	bool guarded = kind == MAPPED_STACK;
+	return bytes > REGION_MAX ? 0 : (bytes + PAGE_SIZE - 1) / PAGE_SIZE;
+}
+
+/* Address space for what is asked for. Result: 0 and the first of n BUSY extents; -ENOMEM. */
+static int regions_begin(const struct wish *w, uint32_t *ret_slot)
+{
+	bool guarded = w->kind == MAPPED_STACK;
+	uint32_t slot;
 	int r;
 
-	r = slots_lock_with(2);
+	r = slots_lock_with(w->n + 1);
 	if (r < 0)
 		return r;
-	r = extent_take(kind == MAPPED_CELL ? ARENA_WINDOW : ARENA_DYNAMIC,
-			(uint32_t)pages + (guarded ? 2 : 0), guarded ? EXTENT_GUARDED : 0, align,
-			ret_slot);
-	if (r >= 0)
-		extent_at(*ret_slot)->kind = (uint8_t)kind;
+	r = extent_take(w->kind == MAPPED_CELL ? ARENA_WINDOW : ARENA_DYNAMIC,
+			(uint32_t)w->pages + (guarded ? 2 : 0), guarded ? EXTENT_GUARDED : 0,
+			w->align, &slot);
+	if (r >= 0) {
+		*ret_slot = slot;
+		extent_at(slot)->kind = (uint8_t)w->kind;
+		for (unsigned i = 0; i + 1 < w->n; i++)
+			slot = extent_split(slot, (uint32_t)pages_of(w->bytes[i]));
+	}
 	slots_unlock();
 	return r;
 }
@@ -371,137 +397,106 @@ static struct mapped region_publish(uint32_t slot)
 	return region;
 }
 
-static void region_cancel(uint32_t slot)
+/* Undoes regions_begin() and gives back the frames that the extents got since. */
+static void regions_cancel(uint32_t slot, unsigned n)
 {
-	slots_lock();
-	extent_give(slot, EXTENT_FREE);
-	slots_unlock();
+	while (n-- > 0) {
+		uint32_t next = extent_at(slot)->next;
+
+		give_frames(extent_at(slot));
+		slots_lock();
+		extent_give(slot, EXTENT_FREE);
+		slots_unlock();
+		slot = next;
+	}
 }
 
-/* Result: pages of a valid size, or 0. */
-static uint64_t pages_of(size_t bytes)
+static int regions_create(const struct wish *w, struct mapped *ret_regions)
 {
-	return bytes > REGION_MAX ? 0 : (bytes + PAGE_SIZE - 1) / PAGE_SIZE;
-}
-
-int mapped_create_aligned(enum mapped_kind kind, size_t bytes, size_t align,
-			  struct mapped *ret_region)
-{
-	uint64_t pages = pages_of(bytes);
-	struct extent *e;
+	struct extent *first, *e;
 	uint32_t slot;
 	int r;
 
-	if (kind < MAPPED_DATA || kind > MAPPED_DMA || pages == 0 || align < PAGE_SIZE ||
-	    align > REGION_MAX || (align & (align - 1)) != 0)
-		return -EINVAL;
-	r = region_begin(kind, pages, align / PAGE_SIZE, &slot);
+	r = regions_begin(w, &slot);
 	if (r < 0)
 		return r;
-	e = extent_at(slot);
-	r = take_frames(e, pages, kind == MAPPED_DMA);
+	first = extent_at(slot);
+	e = first;
+	for (unsigned i = 0; i < w->n && r >= 0; i++, e = extent_at(e->next))
+		r = take_frames(e, body_pages(e), w->kind == MAPPED_DMA);
 	if (r >= 0)
-		r = map_frames(e);
+		r = map_frames(first, w->n);
 	if (r < 0) {
-		give_frames(e);
-		region_cancel(slot);
+		regions_cancel(slot, w->n);
 		return r;
 	}
-	memset((void *)(uintptr_t)body_start(e), 0, pages * PAGE_SIZE);
-	*ret_region = region_publish(slot);
+	if (!w->raw)
+		memset((void *)(uintptr_t)body_start(first), 0, w->pages * PAGE_SIZE);
+	for (unsigned i = 0; i < w->n; i++) {
+		uint32_t next = extent_at(slot)->next;
+
+		ret_regions[i] = region_publish(slot);
+		slot = next;
+	}
 	return 0;
 }
-CELL_EXPORT(mapped_create_aligned);
 
 int mapped_create(enum mapped_kind kind, size_t bytes, struct mapped *ret_region)
 {
-	return mapped_create_aligned(kind, bytes, PAGE_SIZE, ret_region);
+	const struct wish w = {kind, pages_of(bytes), 1, NULL, 1, false};
+
+	if (kind < MAPPED_DATA || kind > MAPPED_DMA || w.pages == 0)
+		return -EINVAL;
+	return regions_create(&w, ret_region);
 }
 CELL_EXPORT(mapped_create);
 
-/* Address space and frames of a region, not yet mapped. On failure nothing. */
-static int region_prepare(enum mapped_kind kind, size_t bytes, uint32_t *ret_slot)
+int mapped_create_raw(size_t bytes, size_t align, struct mapped *ret_region)
 {
-	uint64_t pages = pages_of(bytes);
-	int r;
+	const struct wish w = {MAPPED_DATA, pages_of(bytes), align / PAGE_SIZE, NULL, 1, true};
 
-	if (pages == 0)
+	if (w.pages == 0 || align < PAGE_SIZE || align > REGION_MAX || (align & (align - 1)) != 0)
 		return -EINVAL;
-	r = region_begin(kind, pages, 1, ret_slot);
-	if (r < 0)
-		return r;
-	r = take_frames(extent_at(*ret_slot), pages, false);
-	if (r < 0) {
-		give_frames(extent_at(*ret_slot));
-		region_cancel(*ret_slot);
-	}
-	return r;
+	return regions_create(&w, ret_region);
 }
-
-/* Maps the prepared regions in as few calls as fit. On failure nothing is mapped. */
-static int map_many(const uint32_t *slots, unsigned n)
-{
-	struct batch b = {0};
-	int r = 0;
-
-	for (unsigned i = 0; i < n && r >= 0; i++)
-		r = batch_region(&b, extent_at(slots[i]));
-	if (r >= 0)
-		r = batch_flush(&b);
-	for (unsigned i = 0; i < n && r < 0 && b.mapped > 0; i++) {
-		uint64_t pages = min_u64(b.mapped, body_pages(extent_at(slots[i])));
-
-		unmap_pages(body_start(extent_at(slots[i])), pages);
-		b.mapped -= pages;
-	}
-	return r;
-}
+CELL_EXPORT(mapped_create_raw);
 
 int mapped_create_many(enum mapped_kind kind, unsigned n, const size_t *bytes,
 		       struct mapped *ret_regions)
 {
-	uint32_t slots[MAPPED_MANY_MAX];
-	unsigned done = 0;
-	int r = 0;
+	struct wish w = {kind, 0, 1, bytes, n, false};
 
 	if ((kind != MAPPED_DATA && kind != MAPPED_CELL) || n > MAPPED_MANY_MAX)
 		return -EINVAL;
-	while (done < n && r >= 0) {
-		r = region_prepare(kind, bytes[done], &slots[done]);
-		done += r >= 0;
+	if (n == 0)
+		return 0;
+	for (unsigned i = 0; i < n; i++) {
+		if (pages_of(bytes[i]) == 0)
+			return -EINVAL;
+		w.pages += pages_of(bytes[i]);
 	}
-	if (r >= 0)
-		r = map_many(slots, n);
-	for (unsigned i = 0; i < done; i++) {
-		struct extent *e = extent_at(slots[i]);
-
-		if (r < 0) {
-			give_frames(e);
-			region_cancel(slots[i]);
-			continue;
-		}
-		memset((void *)(uintptr_t)body_start(e), 0, body_pages(e) * PAGE_SIZE);
-		ret_regions[i] = region_publish(slots[i]);
-	}
-	return r < 0 ? r : 0;
+	if (w.pages > REGION_MAX / PAGE_SIZE)
+		return -EINVAL;
+	return regions_create(&w, ret_regions);
 }
 CELL_EXPORT(mapped_create_many);
 
 int mapped_create_device(paddr_t pa, size_t bytes, struct mapped *ret_region)
 {
-	uint64_t pages = pages_of(bytes), end;
+	const struct wish w = {MAPPED_DEVICE, pages_of(bytes), 1, NULL, 1, false};
+	uint64_t end;
 	uint32_t slot;
 	int r;
 
-	if (pages == 0 || pa.v % PAGE_SIZE != 0 ||
-	    __builtin_add_overflow(pa.v, pages * PAGE_SIZE, &end))
+	if (w.pages == 0 || pa.v % PAGE_SIZE != 0 ||
+	    __builtin_add_overflow(pa.v, w.pages * PAGE_SIZE, &end))
 		return -EINVAL;
-	r = region_begin(MAPPED_DEVICE, pages, 1, &slot);
+	r = regions_begin(&w, &slot);
 	if (r < 0)
 		return r;
 	r = map_device(extent_at(slot), pa.v);
 	if (r < 0) {
-		region_cancel(slot);
+		regions_cancel(slot, 1);
 		return r;
 	}
 	*ret_region = region_publish(slot);
@@ -559,38 +554,58 @@ static struct extent *region_busy(struct mapped region, bool drop)
 	return e;
 }
 
-static void region_drop(struct mapped *region, enum extent_use use)
+/* Gives frames and addresses of an unmapped region back. */
+static void region_end(uint32_t slot, enum extent_use use)
 {
-	struct mapped gone = TAKE(*region);
-	struct extent *e;
+	struct extent *e = extent_at(slot);
 
-	if (gone.generation == 0)
-		return;
-	e = region_busy(gone, true);
-	if (!e)
-		return;
-	if (e->flags & EXTENT_ADOPTED) {
-		unmap_adopted(body_start(e), body_pages(e));
-	} else {
-		unmap_pages(body_start(e), body_pages(e));
+	if (!(e->flags & EXTENT_ADOPTED))
 		give_frames(e);
-	}
 	slots_lock();
 	if (use == EXTENT_QUARANTINE)
 		extent_stats()->quarantined_pages += e->pages;
-	extent_give(gone.slot, use);
+	extent_give(slot, use);
 	slots_unlock();
+}
+
+static void regions_drop(struct mapped *regions, unsigned n, enum extent_use use)
+{
+	struct unmap_batch b = {.n = 0};
+
+	for (unsigned i = 0; i < n; i++) {
+		struct extent *e = NULL;
+
+		if (regions[i].generation != 0)
+			e = region_busy(regions[i], true);
+		if (e)
+			unmap_add(&b, body_start(e), body_pages(e), e->flags & EXTENT_ADOPTED);
+		else
+			regions[i].generation = 0;
+	}
+	unmap_flush(&b);
+	for (unsigned i = 0; i < n; i++) {
+		struct mapped gone = TAKE(regions[i]);
+
+		if (gone.generation != 0)
+			region_end(gone.slot, use);
+	}
 }
 
 void mapped_drop(struct mapped *region)
 {
-	region_drop(region, EXTENT_FREE);
+	regions_drop(region, 1, EXTENT_FREE);
 }
 CELL_EXPORT(mapped_drop);
 
+void mapped_drop_many(struct mapped *regions, unsigned n)
+{
+	regions_drop(regions, n, EXTENT_FREE);
+}
+CELL_EXPORT(mapped_drop_many);
+
 void mapped_quarantine(struct mapped *region)
 {
-	region_drop(region, EXTENT_QUARANTINE);
+	regions_drop(region, 1, EXTENT_QUARANTINE);
 }
 CELL_EXPORT(mapped_quarantine);
 

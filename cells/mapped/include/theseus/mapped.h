@@ -49,16 +49,17 @@ struct mapped_stats {
 int mapped_create(enum mapped_kind kind, size_t bytes, struct mapped *ret_region) MUST_USE;
 
 /*
- * The same, at an address that is a multiple of @align: a power of two, PAGE_SIZE..1 GiB.
+ * A DATA region whose contents are undefined, at a multiple of @align: a power of two,
+ * PAGE_SIZE..1 GiB. For who writes it before reading; pages that nobody touches cost less.
  */
-int mapped_create_aligned(enum mapped_kind kind, size_t bytes, size_t align,
-			  struct mapped *ret_region) MUST_USE;
+int mapped_create_raw(size_t bytes, size_t align, struct mapped *ret_region) MUST_USE;
 
-#define MAPPED_MANY_MAX 192u
+#define MAPPED_MANY_MAX 256u
 
 /*
- * @n regions of kind MAPPED_DATA or MAPPED_CELL at once, all or none, with as few gate calls
- * as their pages need: what loads a bundle makes dozens. Result: 0, -ENOMEM, -EINVAL.
+ * @n regions of kind MAPPED_DATA or MAPPED_CELL at once, side by side, all or none, with as
+ * few gate calls as their pages need: what loads a bundle makes dozens.
+ * Result: 0, -ENOMEM, -EINVAL.
  */
 int mapped_create_many(enum mapped_kind kind, unsigned n, const size_t *bytes,
 		       struct mapped *ret_regions) MUST_USE;
@@ -71,6 +72,9 @@ int mapped_create_device(paddr_t pa, size_t bytes, struct mapped *ret_region) MU
  * refused: nothing happens but that mapped_stats counts it.
  */
 void mapped_drop(struct mapped *region);
+
+/* Drops @n regions, none included, with one TLB shootdown for many. Consumes all. */
+void mapped_drop_many(struct mapped *regions, unsigned n);
 
 /*
  * As mapped_drop, but the addresses are never used again: for old code that a stale
