@@ -310,7 +310,7 @@ static int scan_header(struct scan *s, size_t at, struct abi_index *out, struct 
 	OWNED_STR aux = NULL;
 	OWNED_STR object = NULL;
 	struct found *found = NULL;
-	uint8_t *text;
+	uint8_t *text = NULL;
 	size_t size;
 	int r, n;
 

@@ -124,7 +124,7 @@ int pack_link(struct pack *p)
 	__attribute__((cleanup(str_free))) char *script = NULL;
 	__attribute__((cleanup(str_free))) char *output = NULL;
 	__attribute__((cleanup(buf_done))) struct buf text = {0};
-	size_t size;
+	size_t size = 0;
 	int r = read_files(p);
 
 	if (r < 0)

@@ -338,6 +338,8 @@ uint32_t object_section_add(struct object *o, const struct object_section *secti
 
 uint32_t object_symbol_add(struct object *o, const struct object_symbol *symbol)
 {
+	const struct object_symbol s = *symbol; /* it may be one of the object's own */
+
 	if (o->n_symbols == o->cap_symbols) {
 		size_t cap = o->cap_symbols ? o->cap_symbols * 2 : 32;
 		struct object_symbol *more = reallocarray(o->symbols, cap, sizeof(*more));
@@ -347,7 +349,7 @@ uint32_t object_symbol_add(struct object *o, const struct object_symbol *symbol)
 		o->symbols = more;
 		o->cap_symbols = cap;
 	}
-	o->symbols[o->n_symbols] = *symbol;
+	o->symbols[o->n_symbols] = s;
 	return (uint32_t)o->n_symbols++;
 }
 
