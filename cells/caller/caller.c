@@ -10,7 +10,8 @@
 #include <theseus/command.h>
 #include <theseus/greeter.h>
 #include <theseus/service.h>
-#include <theseus/upcall.h>
+
+#include "caller.h"
 
 CELL_INFO(.name = "caller", .version = "1.0.0",
 	  .summary = "calls the greeter on every CPU and checks the answers",
@@ -38,6 +39,8 @@ struct caller_cpu {
 
 struct caller_state {
 	uint32_t resets; /* of the gap, asked for by the command */
+	uint32_t pause;  /* calls are being measured */
+	uint64_t greeted; /* by caller_greet() */
 	struct caller_cpu cpus[GATE_MAX_CPUS];
 };
 
@@ -86,6 +89,10 @@ static struct service_next step(void)
 		c->resets = resets;
 		c->max_gap = 0;
 	}
+	if (__atomic_load_n(&caller.pause, __ATOMIC_RELAXED)) {
+		c->last_answer = 0; /* a rest is no gap */
+		return service_wait(CLOCK_NEVER);
+	}
 	for (unsigned i = 0; i < BATCH; i++)
 		call(c);
 	/* other callers may have added to the count, nobody may have taken away from it */
@@ -95,6 +102,24 @@ static struct service_next step(void)
 	return service_again();
 }
 CELL_PROVIDE(service_ops, caller) = {.step = step, .cpu = SERVICE_EACH_CPU};
+
+void caller_pause(bool pause)
+{
+	__atomic_store_n(&caller.pause, pause, __ATOMIC_RELAXED);
+	if (!pause)
+		(void)service_wake(IFACE(service_ops, caller));
+}
+
+int caller_greet(char *buf, size_t len)
+{
+	static const char text[] = "hello from greeter 1.0.0";
+
+	if (len < sizeof(text))
+		return -ENOSPC;
+	memcpy(buf, text, sizeof(text));
+	__atomic_fetch_add(&caller.greeted, 1, __ATOMIC_RELAXED);
+	return sizeof(text) - 1;
+}
 
 static void sum(struct caller_cpu *ret_sum)
 {
