@@ -70,8 +70,14 @@ int log_reopen(struct log *log)
 
 	if (fd < 0)
 		return fd;
-	(void)close(log->fd);
-	log->fd = fd;
+	/* the number stays: log_fd() was given away */
+	if (dup3(fd, log->fd, O_CLOEXEC) < 0) {
+		int e = errno;
+
+		(void)close(fd);
+		return -e;
+	}
+	(void)close(fd);
 	log->size = size;
 	return 0;
 }
@@ -79,6 +85,11 @@ int log_reopen(struct log *log)
 const char *log_path(const struct log *log)
 {
 	return log->path;
+}
+
+int log_fd(const struct log *log)
+{
+	return log->fd;
 }
 
 static void numbered(const struct log *log, unsigned int n, char out[PATH_BYTES])

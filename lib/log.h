@@ -36,6 +36,9 @@ int log_reopen(struct log *log);
 
 const char *log_path(const struct log *log);
 
+/* The descriptor in use now: for a last word when nothing else works any more. */
+int log_fd(const struct log *log);
+
 /* Writes @len bytes of @text as one line (or more, see LOG_LINE_MAX). */
 void log_write(struct log *log, const char *source, const char *text, size_t len);
 

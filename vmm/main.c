@@ -29,6 +29,7 @@ static const char usage[] =
 	"  --log FILE       log file (default: vmm.log in the VM's state directory)\n"
 	"  --socket PATH    operator socket (default: sock in the VM's runtime directory)\n"
 	"  --ready-fd N     write one line of JSON to descriptor N when the guest is ready\n"
+	"  --no-sandbox     run without seccomp filters (for debuggers)\n"
 	"  --help           show this and exit\n"
 	"  --version        show the version and exit\n"
 	"\n"
@@ -45,6 +46,7 @@ enum option_id {
 	OPT_LOG,
 	OPT_SOCKET,
 	OPT_READY_FD,
+	OPT_NO_SANDBOX,
 	OPT_HELP,
 	OPT_VERSION,
 };
@@ -60,6 +62,7 @@ static const struct option options[] = {
 	{"log", required_argument, NULL, OPT_LOG},
 	{"socket", required_argument, NULL, OPT_SOCKET},
 	{"ready-fd", required_argument, NULL, OPT_READY_FD},
+	{"no-sandbox", no_argument, NULL, OPT_NO_SANDBOX},
 	{"help", no_argument, NULL, OPT_HELP},
 	{"version", no_argument, NULL, OPT_VERSION},
 	{NULL, 0, NULL, 0},
@@ -151,6 +154,9 @@ static int parse_option(int id, const char *value, struct run_config *c)
 	case OPT_SOCKET:
 		c->socket = value;
 		return 0;
+	case OPT_NO_SANDBOX:
+		c->sandbox = false;
+		return 0;
 	default:
 		return parse_numeric(id, value, c);
 	}
@@ -187,6 +193,7 @@ static int parse(int argc, char **argv, struct run_config *c)
 int main(int argc, char **argv)
 {
 	struct run_config config = {
+		.sandbox = true,
 		.ready_fd = -1,
 		.machine = {
 			.cmdline = "",

@@ -17,6 +17,7 @@
 #include "marks.h"
 #include "resident.h"
 #include "rundir.h"
+#include "sandbox.h"
 #include "version.h"
 
 #define LOG_BYTES (10ull << 20)
@@ -241,6 +242,11 @@ static int open_log(struct run *r, struct failure *f)
 	return e < 0 ? fail(f, e, "cannot open the log %s: %s", path, strerror(-e)) : 0;
 }
 
+static int confine_vcpu(void)
+{
+	return sandbox_enter(SANDBOX_VCPU);
+}
+
 static int new_machine(struct run *r, struct failure *f)
 {
 	const struct machine_events events = {
@@ -252,10 +258,11 @@ static int new_machine(struct run *r, struct failure *f)
 		.note = on_note,
 		.ended = on_ended,
 	};
-	const struct machine_config *config = &r->config->machine;
+	struct machine_config config = r->config->machine;
 	struct vm vm;
 	int e;
 
+	config.confine_vcpu = r->config->sandbox ? confine_vcpu : NULL;
 	if (r->config->accel != ACCEL_TCG) {
 		e = vm_open(&vm, f);
 		marks_add("kvm");
@@ -264,7 +271,7 @@ static int new_machine(struct run *r, struct failure *f)
 			if (r->config->accel == ACCEL_AUTO)
 				(void)snprintf(r->accel_reason, sizeof(r->accel_reason),
 					       "/dev/kvm is usable");
-			return machine_kvm_new(config, &vm, &r->loop, &events, &r->machine, f);
+			return machine_kvm_new(&config, &vm, &r->loop, &events, &r->machine, f);
 		}
 		if (r->config->accel == ACCEL_KVM)
 			return e;
@@ -272,7 +279,7 @@ static int new_machine(struct run *r, struct failure *f)
 			       f->text);
 	}
 	r->accel = "tcg";
-	return machine_tcg_new(config, &r->loop, &events, &r->machine, f);
+	return machine_tcg_new(&config, &r->loop, &events, &r->machine, f);
 }
 
 static int new_api(struct run *r, struct failure *f)
@@ -306,6 +313,20 @@ static int new_api(struct run *r, struct failure *f)
 	return 0;
 }
 
+/* Everything is open and every thread exists: give up what is not needed any more. */
+static int confine(struct run *r, struct failure *f)
+{
+	bool kvm = !strcmp(r->accel, "kvm");
+	int e = r->config->sandbox ? sandbox_enter(kvm ? SANDBOX_LOOP : SANDBOX_LOOP_TCG) : 0;
+
+	if (e < 0)
+		return fail(f, e, "cannot confine this process: %s", strerror(-e));
+	if (!r->config->sandbox || !sandbox_active())
+		log_printf(r->log, "vmm", "running without seccomp filters (%s)",
+			   r->config->sandbox ? "this is a sanitizer build" : "--no-sandbox");
+	return 0;
+}
+
 static int set_up(struct run *r, struct failure *f)
 {
 	const struct machine_config *m = &r->config->machine;
@@ -316,6 +337,9 @@ static int set_up(struct run *r, struct failure *f)
 	e = open_log(r, f);
 	if (e < 0)
 		return e;
+	e = sandbox_prepare(log_fd(r->log));
+	if (e < 0)
+		return fail(f, e, "cannot limit this process: %s", strerror(-e));
 	marks_add("files");
 	e = new_machine(r, f);
 	if (e < 0)
@@ -331,7 +355,7 @@ static int set_up(struct run *r, struct failure *f)
 		   " MiB, guest %s, bundle %s", r->config->name, r->accel,
 		   *r->accel_reason ? " (" : "", r->accel_reason, *r->accel_reason ? ")" : "",
 		   m->cpus, m->memory >> 20, m->guest, m->bundle ? m->bundle : "none");
-	return 0;
+	return confine(r, f);
 }
 
 static void close_handle(uv_handle_t *h, void *arg)

@@ -19,6 +19,7 @@ struct run_config {
 	const char *log;    /* path; NULL = the default */
 	const char *socket; /* path; NULL = the default */
 	enum accel accel;
+	bool sandbox; /* seccomp filters */
 	int ready_fd; /* gets one line when the guest is ready or will not be; -1 = none */
 	struct machine_config machine;
 };
