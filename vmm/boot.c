@@ -31,7 +31,7 @@ struct elf {
 
 static int bad(struct elf *e, const char *what)
 {
-	return fail(e->f, -ENOEXEC, "%s is not the guest: %s", e->name, what);
+	return failure(e->f, -ENOEXEC, "%s is not the guest: %s", e->name, what);
 }
 
 /* Reads exactly @len bytes at @offset; a file that shrank meanwhile is -ENODATA. */
@@ -60,7 +60,7 @@ static int elf_read(struct elf *e, void *dst, uint64_t len, uint64_t offset)
 	if (offset > e->size || len > e->size - offset)
 		return bad(e, "it is cut short");
 	r = read_at(e->fd, dst, len, offset);
-	return r < 0 ? fail(e->f, r, "%s: cannot read: %s", e->name, strerror(-r)) : 0;
+	return r < 0 ? failure(e->f, r, "%s: cannot read: %s", e->name, strerror(-r)) : 0;
 }
 
 static int read_header(struct elf *e)
@@ -102,7 +102,7 @@ static int check_segment(struct elf *e, const struct guest_memory *m, unsigned i
 	if (p->p_paddr >= MEMORY_LOW_MAX || p->p_memsz > MEMORY_LOW_MAX - p->p_paddr)
 		return bad(e, "a segment lies above 3 GiB");
 	if (!guest_memory_at(m, GPA(p->p_paddr), p->p_memsz))
-		return fail(e->f, -EFBIG, "%s needs memory up to %" PRIu64 " MiB, the VM has %" PRIu64
+		return failure(e->f, -EFBIG, "%s needs memory up to %" PRIu64 " MiB, the VM has %" PRIu64
 			    " MiB (--mem)", e->name, (p->p_paddr + p->p_memsz + 0xfffff) >> 20,
 			    m->size >> 20);
 	for (unsigned int j = 0; j < i; j++) {
@@ -227,7 +227,7 @@ int boot_load_guest(const struct guest_memory *m, int fd, const char *name,
 	int r;
 
 	if (fstat(fd, &st) < 0)
-		return fail(f, -errno, "%s: %s", name, strerror(errno));
+		return failure(f, -errno, "%s: %s", name, strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return bad(&e, "it is no regular file");
 	e.size = (uint64_t)st.st_size;
@@ -257,22 +257,22 @@ int boot_load_bundle(const struct guest_memory *m, int fd, const char *name,
 	int r;
 
 	if (fstat(fd, &st) < 0)
-		return fail(f, -errno, "%s: %s", name, strerror(errno));
+		return failure(f, -errno, "%s: %s", name, strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return fail(f, -EINVAL, "%s is no regular file", name);
+		return failure(f, -EINVAL, "%s is no regular file", name);
 	if (!st.st_size)
-		return fail(f, -ENODATA, "%s is empty: it is no boot bundle", name);
+		return failure(f, -ENODATA, "%s is empty: it is no boot bundle", name);
 	size = (uint64_t)st.st_size;
 	if (size > top)
 		start = 0;
 	else
 		start = (top - size) & ~(uint64_t)(MEMORY_PAGE - 1);
 	if (start < image->end.v)
-		return fail(f, -EFBIG, "%s (%" PRIu64 " KiB) does not fit beside the guest in %" PRIu64
+		return failure(f, -EFBIG, "%s (%" PRIu64 " KiB) does not fit beside the guest in %" PRIu64
 			    " MiB of memory (--mem)", name, size >> 10, m->size >> 20);
 	r = read_at(fd, guest_memory_at(m, GPA(start), size), size, 0);
 	if (r < 0)
-		return fail(f, r, "%s: cannot read: %s", name, strerror(-r));
+		return failure(f, r, "%s: cannot read: %s", name, strerror(-r));
 	*ret_range = (struct boot_range){GPA(start), size};
 	return 0;
 }
@@ -289,7 +289,7 @@ int boot_write_records(const struct guest_memory *m, const struct boot_range *bu
 	unsigned int n = 0;
 
 	if (len > BOOT_CMDLINE_MAX)
-		return fail(f, -E2BIG, "the guest's command line has %zu bytes, at most %u are possible",
+		return failure(f, -E2BIG, "the guest's command line has %zu bytes, at most %u are possible",
 			    len, BOOT_CMDLINE_MAX);
 	r.memory[n++] = (struct pvh_memory){.addr = 0, .size = LEGACY_START, .type = PVH_MEMORY_RAM};
 	r.memory[n++] = (struct pvh_memory){
@@ -312,7 +312,7 @@ int boot_write_records(const struct guest_memory *m, const struct boot_range *bu
 	}
 	if (guest_memory_write(m, GPA(RECORD_INFO), &r, sizeof(r)) < 0 ||
 	    guest_memory_write(m, GPA(RECORD_CMDLINE), cmdline, len + 1) < 0)
-		return fail(f, -EFAULT, "no memory below 1 MiB");
+		return failure(f, -EFAULT, "no memory below 1 MiB");
 	*ret_start_info = GPA(RECORD_INFO);
 	return 0;
 }

@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-int fail(struct failure *f, int error, const char *fmt, ...)
+int failure(struct failure *f, int error, const char *fmt, ...)
 {
 	va_list ap;
 

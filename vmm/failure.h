@@ -11,7 +11,7 @@ struct failure {
 };
 
 /* Writes @fmt to @f and returns @error (-errno), so a refusal is one statement. */
-int fail(struct failure *f, int error, const char *fmt, ...)
+int failure(struct failure *f, int error, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4), nonnull(1, 3)));
 
 #endif

@@ -21,7 +21,7 @@ static int open_file(const char *path, struct failure *f)
 	/* not blocking: a FIFO is refused later, it must not be waited for now */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
-	return fd < 0 ? fail(f, -errno, "cannot open %s: %s", path, strerror(errno)) : fd;
+	return fd < 0 ? failure(f, -errno, "cannot open %s: %s", path, strerror(errno)) : fd;
 }
 
 static int load_guest(const struct guest_memory *m, const char *path, struct boot_image *ret_image,

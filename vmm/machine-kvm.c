@@ -164,7 +164,7 @@ static int start_threads(struct machine_kvm *k, const struct machine_config *con
 	int r = vcpu_setup_signal();
 
 	if (r < 0)
-		return fail(f, r, "cannot set up the kick signal: %s", strerror(-r));
+		return failure(f, r, "cannot set up the kick signal: %s", strerror(-r));
 	for (unsigned int i = 0; i < k->n_vcpus && !r; i++)
 		r = vcpu_start(&k->vcpus[i], &k->gate, config->confine_vcpu, f);
 	if (r < 0)
@@ -193,7 +193,7 @@ static int build(struct machine_kvm *k, const struct machine_config *config, str
 		return r;
 	marks_add("image");
 	if (board_init(&k->board, &k->memory, sink, &k->events, wake_loop, k) < 0)
-		return fail(f, -ENOMEM, "out of memory");
+		return failure(f, -ENOMEM, "out of memory");
 	r = create_vcpus(k, config, f);
 	if (r < 0)
 		return r;
@@ -216,7 +216,7 @@ int machine_kvm_new(const struct machine_config *config, struct vm *vm, uv_loop_
 
 	if (!k) {
 		vm_close(vm);
-		return fail(f, -ENOMEM, "out of memory");
+		return failure(f, -ENOMEM, "out of memory");
 	}
 	k->base.ops = &kvm_ops;
 	k->events = *events;
@@ -227,7 +227,7 @@ int machine_kvm_new(const struct machine_config *config, struct vm *vm, uv_loop_
 	r = uv_async_init(loop, &k->wake, on_wake);
 	if (r < 0) {
 		free_machine(&k->base);
-		return fail(f, r, "cannot watch the vCPUs: %s", strerror(-r));
+		return failure(f, r, "cannot watch the vCPUs: %s", strerror(-r));
 	}
 	(void)uv_timer_init(loop, &k->panic_timer);
 	r = build(k, config, f);

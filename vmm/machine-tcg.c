@@ -414,9 +414,9 @@ static int spawn(struct machine_tcg *t, const struct machine_config *config, str
 		if (ends[i] >= 0)
 			(void)close(ends[i]);
 	if (r == -ENOENT)
-		return fail(f, r, "cannot start " QEMU ": it is not installed (package "
+		return failure(f, r, "cannot start " QEMU ": it is not installed (package "
 			    "qemu-system-x86); use --accel kvm, or install it");
-	return r < 0 ? fail(f, r, "cannot start " QEMU ": %s", strerror(-r)) : 0;
+	return r < 0 ? failure(f, r, "cannot start " QEMU ": %s", strerror(-r)) : 0;
 }
 
 static int watch_child(struct machine_tcg *t, uv_loop_t *loop, struct failure *f)
@@ -425,7 +425,7 @@ static int watch_child(struct machine_tcg *t, uv_loop_t *loop, struct failure *f
 
 	t->child_fd = (int)syscall(SYS_pidfd_open, t->child, 0);
 	if (t->child_fd < 0)
-		return fail(f, -errno, "cannot watch QEMU: %s", strerror(errno));
+		return failure(f, -errno, "cannot watch QEMU: %s", strerror(errno));
 	r = uv_poll_init(loop, &t->child_poll, t->child_fd);
 	t->child_polled = !r;
 	t->child_poll.data = t;
@@ -441,7 +441,7 @@ static int watch_child(struct machine_tcg *t, uv_loop_t *loop, struct failure *f
 		s->poll.data = s;
 		watch(s);
 	}
-	return r < 0 ? fail(f, r, "cannot watch QEMU: %s", uv_strerror(r)) : 0;
+	return r < 0 ? failure(f, r, "cannot watch QEMU: %s", uv_strerror(r)) : 0;
 }
 
 /* Says no to what is not the guest before QEMU does it less clearly. */
@@ -474,7 +474,7 @@ int machine_tcg_new(const struct machine_config *config, uv_loop_t *loop,
 	marks_add("checked");
 	t = calloc(1, sizeof(*t));
 	if (!t)
-		return fail(f, -ENOMEM, "out of memory");
+		return failure(f, -ENOMEM, "out of memory");
 	t->base.ops = &tcg_ops;
 	t->events = *events;
 	t->child_fd = -1;

@@ -18,14 +18,14 @@ int guest_memory_init(struct guest_memory *m, uint64_t bytes, uint64_t bytes_max
 
 	*m = (struct guest_memory){0};
 	if (bytes < MEMORY_BYTES_MIN)
-		return fail(f, -EINVAL, "%llu MiB of memory is too little: the guest needs at least "
+		return failure(f, -EINVAL, "%llu MiB of memory is too little: the guest needs at least "
 			    "%llu MiB (--mem)", (unsigned long long)bytes >> 20, MEMORY_BYTES_MIN >> 20);
 	if (bytes > bytes_max)
-		return fail(f, -EINVAL, "%llu MiB of memory is too much: the guest uses at most "
+		return failure(f, -EINVAL, "%llu MiB of memory is too much: the guest uses at most "
 			    "%llu MiB (--mem)", (unsigned long long)bytes >> 20,
 			    (unsigned long long)bytes_max >> 20);
 	if (bytes % MEMORY_PAGE)
-		return fail(f, -EINVAL, "memory must be a multiple of %u bytes", MEMORY_PAGE);
+		return failure(f, -EINVAL, "memory must be a multiple of %u bytes", MEMORY_PAGE);
 
 	/*
 	 * Guard pages keep neighbouring mappings from being merged into this one, which
@@ -34,13 +34,13 @@ int guest_memory_init(struct guest_memory *m, uint64_t bytes, uint64_t bytes_max
 	map = mmap(NULL, bytes + 2 * MEMORY_PAGE, PROT_NONE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (map == MAP_FAILED)
-		return fail(f, -ENOMEM, "cannot map %llu MiB of guest memory: %s",
+		return failure(f, -ENOMEM, "cannot map %llu MiB of guest memory: %s",
 			    (unsigned long long)bytes >> 20, strerror(errno));
 	m->base = map + MEMORY_PAGE;
 	m->size = bytes;
 	if (mprotect(m->base, bytes, PROT_READ | PROT_WRITE) < 0) {
 		guest_memory_deinit(m);
-		return fail(f, -ENOMEM, "cannot map %llu MiB of guest memory: %s",
+		return failure(f, -ENOMEM, "cannot map %llu MiB of guest memory: %s",
 			    (unsigned long long)bytes >> 20, strerror(ENOMEM));
 	}
 	(void)madvise(m->base, bytes, MADV_DONTFORK);

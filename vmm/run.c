@@ -217,7 +217,7 @@ static int watch_signals(struct run *r, struct failure *f)
 		if (!e)
 			e = uv_signal_start(rows[i].handle, rows[i].cb, rows[i].signum);
 		if (e)
-			return fail(f, e, "cannot watch signal %d: %s", rows[i].signum,
+			return failure(f, e, "cannot watch signal %d: %s", rows[i].signum,
 				    uv_strerror(e));
 		rows[i].handle->data = r;
 	}
@@ -239,7 +239,7 @@ static int open_log(struct run *r, struct failure *f)
 			return e;
 	}
 	e = log_open(path, LOG_BYTES, LOG_FILES, &r->log);
-	return e < 0 ? fail(f, e, "cannot open the log %s: %s", path, strerror(-e)) : 0;
+	return e < 0 ? failure(f, e, "cannot open the log %s: %s", path, strerror(-e)) : 0;
 }
 
 static int confine_vcpu(void)
@@ -305,10 +305,10 @@ static int new_api(struct run *r, struct failure *f)
 	int e = api_new(&r->loop, &config, &owner, &r->api);
 
 	if (e < 0)
-		return fail(f, e, "cannot serve the operator's socket: %s", strerror(-e));
+		return failure(f, e, "cannot serve the operator's socket: %s", strerror(-e));
 	e = api_listen(r->api, r->rundir.listen_fd, geteuid());
 	if (e < 0)
-		return fail(f, e, "cannot serve %s: %s", r->rundir.sock, strerror(-e));
+		return failure(f, e, "cannot serve %s: %s", r->rundir.sock, strerror(-e));
 	r->rundir.listen_fd = -1;
 	return 0;
 }
@@ -320,7 +320,7 @@ static int confine(struct run *r, struct failure *f)
 	int e = r->config->sandbox ? sandbox_enter(kvm ? SANDBOX_LOOP : SANDBOX_LOOP_TCG) : 0;
 
 	if (e < 0)
-		return fail(f, e, "cannot confine this process: %s", strerror(-e));
+		return failure(f, e, "cannot confine this process: %s", strerror(-e));
 	if (!r->config->sandbox || !sandbox_active())
 		log_printf(r->log, "vmm", "running without seccomp filters (%s)",
 			   r->config->sandbox ? "this is a sanitizer build" : "--no-sandbox");
@@ -339,7 +339,7 @@ static int set_up(struct run *r, struct failure *f)
 		return e;
 	e = sandbox_prepare(log_fd(r->log));
 	if (e < 0)
-		return fail(f, e, "cannot limit this process: %s", strerror(-e));
+		return failure(f, e, "cannot limit this process: %s", strerror(-e));
 	marks_add("files");
 	e = new_machine(r, f);
 	if (e < 0)

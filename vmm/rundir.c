@@ -34,7 +34,7 @@ static int make_dirs(char *path, struct failure *f)
 			continue;
 		*p = '\0';
 		if (mkdir(path, 0700) < 0 && errno != EEXIST)
-			return fail(f, -errno, "cannot make the directory %s: %s", path,
+			return failure(f, -errno, "cannot make the directory %s: %s", path,
 				    strerror(errno));
 		*p = c;
 		if (!c)
@@ -48,7 +48,7 @@ static int make_base(char *out, size_t size, const char *base, const char *name,
 	int n = snprintf(out, size, "%s/theseus/%s", base, name);
 
 	if (n < 0 || (size_t)n >= size)
-		return fail(f, -ENAMETOOLONG, "the directory name %s/theseus/%s is too long", base,
+		return failure(f, -ENAMETOOLONG, "the directory name %s/theseus/%s is too long", base,
 			    name);
 	return make_dirs(out, f);
 }
@@ -58,7 +58,7 @@ static int runtime_dir(struct rundir *d, const char *name, struct failure *f)
 	const char *base = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
 
 	if (!base || base[0] != '/')
-		return fail(f, -ENOENT, "XDG_RUNTIME_DIR is not set: log in through a session "
+		return failure(f, -ENOENT, "XDG_RUNTIME_DIR is not set: log in through a session "
 			    "manager, or set it to a directory that only you can reach");
 	return make_base(d->dir, sizeof(d->dir), base, name, f);
 }
@@ -74,7 +74,7 @@ int rundir_log_path(const char *name, char ret_path[PATH_MAX], struct failure *f
 
 		if (!home || (size_t)snprintf(fallback, sizeof(fallback), "%s/.local/state", home) >=
 				     sizeof(fallback))
-			return fail(f, -ENOENT, "neither XDG_STATE_HOME nor HOME is set; say where "
+			return failure(f, -ENOENT, "neither XDG_STATE_HOME nor HOME is set; say where "
 				    "the log shall be with --log");
 		base = fallback;
 	}
@@ -100,7 +100,7 @@ static int write_pid(struct rundir *d, struct failure *f)
 	int n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
 
 	if (ftruncate(d->lock_fd, 0) < 0 || pwrite(d->lock_fd, text, (size_t)n, 0) != n)
-		return fail(f, -EIO, "cannot write %s: %s", d->pid, strerror(errno));
+		return failure(f, -EIO, "cannot write %s: %s", d->pid, strerror(errno));
 	return 0;
 }
 
@@ -117,15 +117,15 @@ static int take_lock(struct rundir *d, const char *name, struct failure *f)
 		if (fd < 0 && errno == ENOENT && mkdir(d->dir, 0700) == 0)
 			continue; /* the one before us has just removed the directory */
 		if (fd < 0)
-			return fail(f, -errno, "cannot open %s: %s", d->pid, strerror(errno));
+			return failure(f, -errno, "cannot open %s: %s", d->pid, strerror(errno));
 		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 			int e = errno;
 
 			if (e == EWOULDBLOCK)
-				(void)fail(f, 0, "a VM named %s runs already (pid %ld); stop it or "
+				(void)failure(f, 0, "a VM named %s runs already (pid %ld); stop it or "
 					   "take another --name", name, read_pid(fd));
 			else
-				(void)fail(f, 0, "cannot lock %s: %s", d->pid, strerror(e));
+				(void)failure(f, 0, "cannot lock %s: %s", d->pid, strerror(e));
 			(void)close(fd);
 			return e == EWOULDBLOCK ? -EBUSY : -e;
 		}
@@ -145,12 +145,12 @@ static int listen_on(struct rundir *d, struct failure *f)
 	int fd, r;
 
 	if (strlen(d->sock) >= sizeof(a.sun_path))
-		return fail(f, -ENAMETOOLONG, "the socket's path %s is longer than %zu bytes; give "
+		return failure(f, -ENAMETOOLONG, "the socket's path %s is longer than %zu bytes; give "
 			    "a shorter one with --socket", d->sock, sizeof(a.sun_path) - 1);
 	strcpy(a.sun_path, d->sock);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return fail(f, -errno, "cannot make a socket: %s", strerror(errno));
+		return failure(f, -errno, "cannot make a socket: %s", strerror(errno));
 	(void)unlink(d->sock); /* stale: the lock is ours */
 	mask = umask(0177);
 	r = bind(fd, (struct sockaddr *)&a, sizeof(a));
@@ -158,7 +158,7 @@ static int listen_on(struct rundir *d, struct failure *f)
 	if (r == 0)
 		r = listen(fd, BACKLOG);
 	if (r < 0) {
-		r = fail(f, -errno, "cannot listen on %s: %s", d->sock, strerror(errno));
+		r = failure(f, -errno, "cannot listen on %s: %s", d->sock, strerror(errno));
 		(void)close(fd);
 		return r;
 	}

@@ -57,7 +57,7 @@ void vcpu_state_pvh(struct kvm_sregs *s, struct kvm_regs *r, gpa_t entry, gpa_t 
 
 static int broken(struct failure *f, const char *rule)
 {
-	return fail(f, -EINVAL, "vCPU state: %s", rule);
+	return failure(f, -EINVAL, "vCPU state: %s", rule);
 }
 
 #define RULE(ok)                                                                                   \

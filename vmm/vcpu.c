@@ -65,12 +65,12 @@ int vcpu_init(struct vcpu *c, struct vm *vm, struct board *board, unsigned int i
 	*c = (struct vcpu){.board = board, .index = index, .fd = -1, .run_size = vm->run_size};
 	c->fd = ioctl(vm->vm_fd, KVM_CREATE_VCPU, index);
 	if (c->fd < 0)
-		return fail(f, -errno, "/dev/kvm cannot create vCPU %u: %s", index,
+		return failure(f, -errno, "/dev/kvm cannot create vCPU %u: %s", index,
 			    strerror(errno));
 	c->run = mmap(NULL, c->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, c->fd, 0);
 	if (c->run == MAP_FAILED) {
 		c->run = NULL;
-		return fail(f, -errno, "cannot map the state of vCPU %u: %s", index,
+		return failure(f, -errno, "cannot map the state of vCPU %u: %s", index,
 			    strerror(errno));
 	}
 	khz = ioctl(c->fd, KVM_GET_TSC_KHZ, 0);
@@ -78,9 +78,9 @@ int vcpu_init(struct vcpu *c, struct vm *vm, struct board *board, unsigned int i
 			.cpu = index, .cpus = cpus,
 			.tsc_khz = khz > 0 ? (uint32_t)khz : 0,
 			.tsc_deadline = vm->tsc_deadline}) < 0)
-		return fail(f, -E2BIG, "KVM supports more CPUID leaves than fit");
+		return failure(f, -E2BIG, "KVM supports more CPUID leaves than fit");
 	if (ioctl(c->fd, KVM_SET_CPUID2, &cpuid->head) < 0)
-		return fail(f, -errno, "/dev/kvm refuses the CPUID of vCPU %u: %s", index,
+		return failure(f, -errno, "/dev/kvm refuses the CPUID of vCPU %u: %s", index,
 			    strerror(errno));
 	return 0;
 }
@@ -102,13 +102,13 @@ int vcpu_set_entry(struct vcpu *c, gpa_t entry, gpa_t start_info, struct failure
 	int e;
 
 	if (ioctl(c->fd, KVM_GET_SREGS, &s) < 0)
-		return fail(f, -errno, "/dev/kvm: KVM_GET_SREGS: %s", strerror(errno));
+		return failure(f, -errno, "/dev/kvm: KVM_GET_SREGS: %s", strerror(errno));
 	vcpu_state_pvh(&s, &r, entry, start_info);
 	e = vcpu_state_check(&s, &r, f);
 	if (e < 0)
 		return e;
 	if (ioctl(c->fd, KVM_SET_SREGS, &s) < 0 || ioctl(c->fd, KVM_SET_REGS, &r) < 0)
-		return fail(f, -errno, "/dev/kvm refuses the entry state: %s", strerror(errno));
+		return failure(f, -errno, "/dev/kvm refuses the entry state: %s", strerror(errno));
 	return 0;
 }
 
@@ -228,7 +228,7 @@ int vcpu_start(struct vcpu *c, struct vcpu_gate *gate, int (*prepare)(void), str
 	c->prepare = prepare;
 	r = create_thread(c);
 	if (r < 0)
-		return fail(f, r, "cannot start the thread of vCPU %u: %s", c->index, strerror(-r));
+		return failure(f, r, "cannot start the thread of vCPU %u: %s", c->index, strerror(-r));
 	c->started = true;
 	return 0;
 }

@@ -17,6 +17,7 @@
 #define QUEUE_CONTROL_TX 3u
 #define QUEUES (2u * (_GUEST_PORT_MAX + 1))
 
+#define NOTES_MAX 8u /* a guest must not fill the log */
 #define CHAINS_A_TURN 64u /* taken from one queue before others and the sockets get a turn */
 
 enum owed {
@@ -283,9 +284,11 @@ static void report_broken(struct virtio_console *c)
 	virtio_pci_lock(&c->vdev);
 	broken = c->vdev.status & VIRTIO_CONFIG_S_NEEDS_RESET;
 	virtio_pci_unlock(&c->vdev);
-	if (broken && !c->broken_seen)
-		c->events->note(c->events->ctx, "virtio-console: the guest broke the rules of a "
-						"queue; the device needs a reset");
+	if (broken && !c->broken_seen && c->notes < NOTES_MAX)
+		c->events->note(c->events->ctx, ++c->notes < NOTES_MAX
+			? "virtio-console: the guest broke the rules of a queue; the device needs a "
+			  "reset"
+			: "virtio-console: broken once more; this is counted, but not said again");
 	c->broken_seen = broken;
 }
 

@@ -31,6 +31,7 @@ struct virtio_console {
 	const struct machine_events *events;
 	uint32_t resets_seen;
 	bool broken_seen;
+	unsigned int notes; /* how often a broken device was reported */
 	struct virtio_console_port ports[_GUEST_PORT_MAX];
 	uint8_t *scratch; /* VIRTQUEUE_CHAIN_BYTES_MAX */
 };

@@ -22,11 +22,11 @@ static int open_device(struct vm *vm, struct failure *f)
 
 		if (e == EACCES || e == EPERM)
 			way_out = "join the group that owns it (usually kvm) or use --accel tcg";
-		return fail(f, -e, "cannot open " DEVICE ": %s; %s", strerror(e), way_out);
+		return failure(f, -e, "cannot open " DEVICE ": %s; %s", strerror(e), way_out);
 	}
 	version = ioctl(vm->kvm_fd, KVM_GET_API_VERSION, 0);
 	if (version != KVM_API_VERSION)
-		return fail(f, -EPROTO, DEVICE " does not speak KVM (API version %d, expected %d); "
+		return failure(f, -EPROTO, DEVICE " does not speak KVM (API version %d, expected %d); "
 			    "use --accel tcg", version, KVM_API_VERSION);
 	return 0;
 }
@@ -46,7 +46,7 @@ static int check_extensions(struct vm *vm, struct failure *f)
 
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
 		if (ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, needed[i].cap) <= 0)
-			return fail(f, -ENOTSUP, DEVICE " lacks %s: the kernel is too old; use "
+			return failure(f, -ENOTSUP, DEVICE " lacks %s: the kernel is too old; use "
 				    "--accel tcg", needed[i].name);
 	vm->tsc_deadline = ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
 	return 0;
@@ -66,13 +66,13 @@ int vm_open(struct vm *vm, struct failure *f)
 		vm->vm_fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0);
 	while (vm->vm_fd < 0 && errno == EINTR);
 	if (vm->vm_fd < 0) {
-		r = fail(f, -errno, DEVICE " cannot create a VM: %s; use --accel tcg",
+		r = failure(f, -errno, DEVICE " cannot create a VM: %s; use --accel tcg",
 			 strerror(errno));
 		goto failed;
 	}
 	size = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (size < (int)sizeof(struct kvm_run)) {
-		r = fail(f, -EPROTO, DEVICE " gives no vCPU state size; use --accel tcg");
+		r = failure(f, -EPROTO, DEVICE " gives no vCPU state size; use --accel tcg");
 		goto failed;
 	}
 	vm->run_size = (size_t)size;
@@ -102,11 +102,11 @@ int vm_set_memory(struct vm *vm, const struct guest_memory *m, struct failure *f
 		};
 
 		if (ioctl(vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
-			return fail(f, -errno, DEVICE " refuses %llu MiB of guest memory: %s",
+			return failure(f, -errno, DEVICE " refuses %llu MiB of guest memory: %s",
 				    (unsigned long long)slot.memory_size >> 20, strerror(errno));
 	}
 	if (ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) < 0)
-		return fail(f, -errno, DEVICE ": KVM_SET_TSS_ADDR: %s", strerror(errno));
+		return failure(f, -errno, DEVICE ": KVM_SET_TSS_ADDR: %s", strerror(errno));
 	return 0;
 }
 
@@ -115,7 +115,7 @@ int vm_create_irqchip(struct vm *vm, struct failure *f)
 	struct kvm_enable_cap cap = {.cap = KVM_CAP_SPLIT_IRQCHIP};
 
 	if (ioctl(vm->vm_fd, KVM_ENABLE_CAP, &cap) < 0)
-		return fail(f, -errno, DEVICE ": no split irqchip: %s", strerror(errno));
+		return failure(f, -errno, DEVICE ": no split irqchip: %s", strerror(errno));
 	return 0;
 }
 
@@ -123,7 +123,7 @@ int vm_supported_cpuid(struct vm *vm, struct cpuid_table *ret_table, struct fail
 {
 	ret_table->head.nent = CPUID_ENTRIES_MAX;
 	if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, &ret_table->head) < 0)
-		return fail(f, -errno, DEVICE ": KVM_GET_SUPPORTED_CPUID: %s", strerror(errno));
+		return failure(f, -errno, DEVICE ": KVM_GET_SUPPORTED_CPUID: %s", strerror(errno));
 	return 0;
 }
 

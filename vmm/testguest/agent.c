@@ -4,6 +4,8 @@
  * told by Exec, echoes the console, and says "unsupported" to the rest. Names of ports are
  * checked, so is that interrupts come: it sleeps whenever there is nothing to do.
  */
+#include "agent.h"
+
 #include "driver.h"
 #include "frame.h"
 #include "theseus/platform.h"
@@ -14,10 +16,10 @@
 
 /* Field numbers of theseus.Request, as the first byte of a length-delimited field's tag. */
 #define TAG_HELLO 0x52u            /* 10 */
-#define TAG_EXEC 0x8au             /* 17, first of two bytes: 0x8a 0x01 */
+#define TAG_EXEC 0x92u             /* 18, first of two bytes: 0x92 0x01 */
 #define TAG_SHUTDOWN 0xa2u         /* 20: 0xa2 0x01 */
 
-static struct driver_queue queues[DRIVER_QUEUES];
+struct driver_queue queues[DRIVER_QUEUES];
 static struct driver driver;
 static struct frame_decoder decoder;
 
@@ -159,9 +161,9 @@ static bool receive(unsigned int queue)
 	return true;
 }
 
-void guest_main(void)
+void agent_run(void)
 {
-	uint32_t seen = 0;
+	uint32_t seen = guest_interrupts;
 
 	frame_decoder_init(&decoder);
 	driver_find(&driver, queues);
