@@ -25,6 +25,7 @@ struct machine_kvm {
 	struct vcpu vcpus[GATE_MAX_CPUS];
 	unsigned int n_vcpus;
 	bool panic_seen, finished;
+	unsigned int closed; /* handles, after a failed build */
 };
 
 static struct machine_kvm *kvm(struct machine *m)
@@ -202,9 +203,13 @@ static int build(struct machine_kvm *k, const struct machine_config *config, str
 	return r < 0 ? r : start_threads(k, config, f);
 }
 
+/* The last of the two handles to go takes a half-built machine with it. */
 static void on_closed(uv_handle_t *h)
 {
-	free_machine(h->data);
+	struct machine_kvm *k = h->data;
+
+	if (++k->closed == 2)
+		free_machine(&k->base);
 }
 
 int machine_kvm_new(const struct machine_config *config, struct vm *vm, uv_loop_t *loop,
@@ -233,7 +238,7 @@ int machine_kvm_new(const struct machine_config *config, struct vm *vm, uv_loop_
 	r = build(k, config, f);
 	if (r < 0) {
 		k->finished = true;
-		uv_close((uv_handle_t *)&k->panic_timer, NULL);
+		uv_close((uv_handle_t *)&k->panic_timer, on_closed);
 		uv_close((uv_handle_t *)&k->wake, on_closed);
 		return r;
 	}

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "container-of.h"
 #include "load.h"
 #include "marks.h"
 #include "theseus/platform.h"
@@ -49,6 +50,7 @@ struct machine_tcg {
 	pid_t child; /* 0 = none */
 	int child_fd; /* pidfd */
 	bool child_polled, forced, finished;
+	unsigned int closing; /* handles, after a failed start */
 	char last_error[160]; /* the last line QEMU wrote to stderr */
 	size_t error_used;
 };
@@ -118,7 +120,7 @@ static bool read_stream(struct stream *s)
 
 static void on_stream(uv_poll_t *p, int status, int events)
 {
-	struct stream *s = p->data;
+	struct stream *s = container_of(p, struct stream, poll);
 	struct machine_tcg *t = s->owner;
 
 	if (status < 0 || (events & UV_READABLE && !read_stream(s) && errno != EAGAIN)) {
@@ -171,11 +173,22 @@ static void describe_exit(struct machine_tcg *t, const siginfo_t *info, struct m
 	}
 }
 
-static void close_streams(struct machine_tcg *t)
+/* Result: how many handles are on their way, for each of which @closed is called. */
+static unsigned int close_handles(struct machine_tcg *t, uv_close_cb closed)
 {
-	for (int i = 0; i < _STREAM_MAX; i++)
-		if (t->streams[i].polled)
-			uv_close((uv_handle_t *)&t->streams[i].poll, NULL);
+	unsigned int n = 0;
+
+	for (int i = 0; i < _STREAM_MAX; i++) {
+		if (!t->streams[i].polled)
+			continue;
+		uv_close((uv_handle_t *)&t->streams[i].poll, closed);
+		n++;
+	}
+	if (t->child_polled) {
+		uv_close((uv_handle_t *)&t->child_poll, closed);
+		n++;
+	}
+	return n;
 }
 
 static void on_child_exit(uv_poll_t *p, int status, int events)
@@ -194,8 +207,7 @@ static void on_child_exit(uv_poll_t *p, int status, int events)
 			;
 	t->finished = true;
 	describe_exit(t, &info, &end);
-	close_streams(t);
-	uv_close((uv_handle_t *)&t->child_poll, NULL);
+	(void)close_handles(t, NULL);
 	t->events.ended(t->events.ctx, &end);
 }
 
@@ -438,7 +450,7 @@ static int watch_child(struct machine_tcg *t, uv_loop_t *loop, struct failure *f
 		if (r)
 			break;
 		s->polled = true;
-		s->poll.data = s;
+		s->poll.data = t;
 		watch(s);
 	}
 	return r < 0 ? failure(f, r, "cannot watch QEMU: %s", uv_strerror(r)) : 0;
@@ -457,9 +469,13 @@ static int check_files(const struct machine_config *config, struct failure *f)
 	return r;
 }
 
+/* The last handle to go takes a half-built machine with it. */
 static void on_closed(uv_handle_t *h)
 {
-	free_machine(h->data);
+	struct machine_tcg *t = h->data;
+
+	if (--t->closing == 0)
+		free_machine(&t->base);
 }
 
 int machine_tcg_new(const struct machine_config *config, uv_loop_t *loop,
@@ -489,10 +505,8 @@ int machine_tcg_new(const struct machine_config *config, uv_loop_t *loop,
 		return 0;
 	}
 	t->finished = true;
-	close_streams(t);
-	if (t->child_polled)
-		uv_close((uv_handle_t *)&t->child_poll, on_closed);
-	else
+	t->closing = close_handles(t, on_closed);
+	if (!t->closing)
 		free_machine(&t->base);
 	return r;
 }
