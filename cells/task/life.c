@@ -88,6 +88,7 @@ static void bottom(uint64_t arg)
 		life_end(TASK_COMPLETED, value, 0);
 	if (task_killed())
 		life_end(TASK_KILLED, 0, 0);
+	record_reap_detached(); /* a system that is never idle reaps too */
 }
 CELL_PROVIDE(bottom_ops, task) = {.bottom = bottom};
 

@@ -139,6 +139,7 @@ const char *task_state_name(enum task_state state)
 static void describe(const struct task *task, struct task_info *ret_info)
 {
 	uint32_t running = __atomic_load_n(&task->ctx.running, __ATOMIC_RELAXED);
+	uint64_t now = clock_now_ns(), since = tasks()->cpus[task->cpu].since_ns;
 
 	*ret_info = (struct task_info){
 		.task = {task->slot, task->generation},
@@ -147,7 +148,7 @@ static void describe(const struct task *task, struct task_info *ret_info)
 		.cpu = task->cpu,
 		.affinity = task->affinity,
 		.owner = task->owner,
-		.cpu_time_ns = task->cpu_time_ns,
+		.cpu_time_ns = task->cpu_time_ns + (running && now > since ? now - since : 0),
 		.switches = task->switches,
 		.stack_start = task->head.stack_start,
 		.stack_bytes = task->head.stack_end - task->head.stack_start,

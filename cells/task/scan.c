@@ -11,27 +11,23 @@
 CELL_EXPORT(task_scan);
 CELL_EXPORT(task_restart_waits);
 
-/*
- * Kept in the frame of task_scan(), which is scanned like any other: so the bounds are kept
- * with their highest bit flipped, and whatever handles real addresses runs in frames below.
- */
 struct scan {
 	const struct task_range *ranges;
 	unsigned n;
-	uint64_t low, high; /* of all ranges, flipped: most words fail against these two */
+	uint64_t low, high; /* of all ranges: most words fail against these two */
 };
-#define FLIP (1ull << 63)
 
-static __attribute__((noinline)) void scan_init(struct scan *s, const struct task_range *ranges,
-						unsigned n)
+static struct scan scan_of(const struct task_range *ranges, unsigned n)
 {
-	*s = (struct scan){.ranges = ranges, .n = n, .low = UINT64_MAX, .high = 0};
+	struct scan s = {.ranges = ranges, .n = n, .low = UINT64_MAX, .high = 0};
+
 	for (unsigned i = 0; i < n; i++) {
-		if ((ranges[i].start ^ FLIP) < s->low)
-			s->low = ranges[i].start ^ FLIP;
-		if ((ranges[i].end ^ FLIP) > s->high)
-			s->high = ranges[i].end ^ FLIP;
+		if (ranges[i].start < s.low)
+			s.low = ranges[i].start;
+		if (ranges[i].end > s.high)
+			s.high = ranges[i].end;
 	}
+	return s;
 }
 
 /* Address of the first word in [@from, @to) that points into a range; 0 = none. */
@@ -41,7 +37,7 @@ static uint64_t find(const struct scan *s, uint64_t from, uint64_t to)
 	const uint64_t *end = (const uint64_t *)(uintptr_t)(to & ~7ull);
 
 	for (; word < end; word++) {
-		if (__builtin_expect((*word ^ FLIP) < s->low || (*word ^ FLIP) >= s->high, 1))
+		if (__builtin_expect(*word < s->low || *word >= s->high, 1))
 			continue;
 		for (unsigned i = 0; i < s->n; i++) {
 			if (*word >= s->ranges[i].start && *word < s->ranges[i].end)
@@ -63,8 +59,8 @@ static uint64_t live_from(const struct task *task, uint64_t here)
 	return task->ctx.rsp;
 }
 
-static __attribute__((noinline)) bool hit(const struct scan *s, const struct task *task,
-					  uint64_t here, struct task_hit *ret_hit)
+static bool hit(const struct scan *s, const struct task *task, uint64_t here,
+		struct task_hit *ret_hit)
 {
 	uint64_t at = find(s, live_from(task, here), task->head.stack_end);
 
@@ -79,15 +75,13 @@ static __attribute__((noinline)) bool hit(const struct scan *s, const struct tas
 	return true;
 }
 
-int task_scan(const struct task_range *ranges, unsigned n, struct task_hit *ret_hit)
+/* Its frame holds bounds of ranges, so the caller's stack counts from @here on only. */
+static __attribute__((noinline)) int scan_all(const struct task_range *ranges, unsigned n,
+					      uint64_t here, struct task_hit *ret_hit)
 {
+	struct scan s = scan_of(ranges, n);
 	struct tasks *t = tasks();
-	struct scan s;
-	uint64_t here;
 
-	scan_init(&s, ranges, n);
-	__builtin_unwind_init(); /* callee-saved registers go to this frame */
-	here = (uintptr_t)__builtin_frame_address(0) - 64;
 	for (unsigned i = 0; i < TASKS_MAX; i++) {
 		if (t->slots[i] && t->slots[i]->state < TASK_EXITED && hit(&s, t->slots[i], here, ret_hit))
 			return 1;
@@ -99,14 +93,23 @@ int task_scan(const struct task_range *ranges, unsigned n, struct task_hit *ret_
 	return 0;
 }
 
+int task_scan(const struct task_range *ranges, unsigned n, struct task_hit *ret_hit)
+{
+	int r;
+
+	__builtin_unwind_init(); /* rbx, r12 … r15 of the caller lie just below this frame's base */
+	r = scan_all(ranges, n, (uintptr_t)__builtin_frame_address(0) - 5 * 8, ret_hit);
+	__asm__ volatile("" : "+r"(r)); /* no tail call: the frame must stay */
+	return r;
+}
+
 unsigned task_restart_waits(const struct task_range *ranges, unsigned n)
 {
+	struct scan s = scan_of(ranges, n);
 	struct tasks *t = tasks();
 	unsigned restarted = 0;
 	struct task *task;
-	struct scan s;
 
-	scan_init(&s, ranges, n);
 	spin_lock(&t->lock);
 	for (unsigned i = 0; i < TASKS_MAX; i++) {
 		task = t->slots[i];

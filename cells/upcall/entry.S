@@ -227,8 +227,8 @@ upcall_entry_last:
 
 	/*
 	 * void upcall_park_spin(const uint32_t *word, uint32_t value): waits while they are
-	 * equal, with every register of the task on its stack, then serialises: iretq does so
-	 * at any privilege level, without leaving the guest.
+	 * equal, with every register of the task on its stack, then serialises. By cpuid: iretq
+	 * would do without an exit, but QEMU's TCG pops its frame as ring 0, against SMAP.
 	 */
 	.globl upcall_park_spin
 	.hidden upcall_park_spin
@@ -246,23 +246,10 @@ upcall_park_spin:
 1:	pause
 	cmpl %esi, (%rdi)
 	je 1b
-	movq %rsp, %rcx
-	movl %ss, %eax
-	pushq %rax
-	.cfi_adjust_cfa_offset 8
-	pushq %rcx
-	.cfi_adjust_cfa_offset 8
-	pushfq
-	.cfi_adjust_cfa_offset 8
-	movl %cs, %eax
-	pushq %rax
-	.cfi_adjust_cfa_offset 8
-	leaq 2f(%rip), %rax
-	pushq %rax
-	.cfi_adjust_cfa_offset 8
-	iretq
-	.cfi_adjust_cfa_offset -40
-2:	pop_one %r15
+	xorl %eax, %eax
+	xorl %ecx, %ecx
+	cpuid
+	pop_one %r15
 	pop_one %r14
 	pop_one %r13
 	pop_one %r12

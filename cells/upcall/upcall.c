@@ -55,11 +55,11 @@ static void fault_of_handler(unsigned vector, uint64_t id)
 	struct upcall_fault *fault = &upcall.faults[id % UPCALL_FAULTS_MAX];
 
 	(void)irq_detach(vector);
+	upcall_fault_report(id);
 	spin_lock(&upcall.fault_lock);
 	if (fault->id == id)
 		fault->outcome = UPCALL_HANDLER;
 	spin_unlock(&upcall.fault_lock);
-	upcall_fault_report(id);
 }
 
 static void dispatch(unsigned vector)

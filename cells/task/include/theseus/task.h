@@ -146,7 +146,8 @@ struct task_hit {
 /*
  * Looks for a word that lies in one of @ranges, on all live stacks, saved registers
  * included. Result: 1 with the first hit, 0 = none. Only between cpu_park_others() and
- * cpu_release_others(). Frames of the caller are scanned like any other.
+ * cpu_release_others(). Frames of the caller are scanned like any other, so keep @ranges
+ * itself in state or heap.
  */
 int task_scan(const struct task_range *ranges, unsigned n, struct task_hit *ret_hit) MUST_USE;
 
