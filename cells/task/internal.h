@@ -46,6 +46,7 @@ struct task_cpu {
 	struct task *idle;
 	uint32_t sleeping;   /* atomic: the idle task found nothing and (nearly) halts */
 	uint32_t cpu;
+	bool online;         /* it has begun to take upcalls */
 	uint64_t since_ns;   /* when the running task got it */
 	uint64_t armed_ns;   /* when the timer fires next; CLOCK_NEVER = not armed. This CPU only */
 	uint64_t tick_ns;    /* when to look at the slice; CLOCK_NEVER = no need. This CPU only */
@@ -94,6 +95,8 @@ void run_blocked(void);
 void run_wake(struct task *task, enum sched_why why);
 /* Makes the timer fire at @deadline_ns or before. Masked. */
 void run_arm(struct task_cpu *cpu, uint64_t deadline_ns);
+/* A CPU comes to its idle task: the first time it counts as online from here on. */
+void run_new_cpu(void);
 /* The body of idle tasks. */
 int64_t run_idle(void);
 int run_init(void) MUST_USE;
@@ -106,7 +109,7 @@ void sleep_expire(struct task_cpu *cpu, uint64_t now_ns);
 
 /* ---- life.c ---- */
 void life_end(enum task_end end, int64_t value, uint64_t fault) __attribute__((noreturn));
-/* Prepares the stack so that the task begins at its entry. */
+/* Makes the task begin at its entry when it runs next; what is on its stack is forgotten. */
 void life_prepare(struct task *task);
 
 #endif

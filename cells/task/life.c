@@ -71,10 +71,8 @@ static void bottom(uint64_t arg)
 
 	if (!task->started) {
 		task->started = true;
-		if (task->idle && percpu_cpu() != 0) {
-			clock_sync_point();
-			cpu_set_online();
-		}
+		if (task->idle)
+			run_new_cpu();
 		upcall_unmask(); /* a new task begins where switch_to() left: at depth 1 */
 	}
 	r = switch_protect(run_once, task, &value);
@@ -94,6 +92,7 @@ CELL_PROVIDE(bottom_ops, task) = {.bottom = bottom};
 
 void life_prepare(struct task *task)
 {
+	task->started = false;
 	switch_prepare(&task->ctx, task->head.stack_end, (uintptr_t)&task->tls,
 		       &__slot_bottom_ops__task, (uintptr_t)task);
 }

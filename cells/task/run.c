@@ -145,6 +145,10 @@ static bool switch_away(struct task_cpu *cpu, struct task *from)
 
 	if (to == from)
 		return false;
+	if (from->idle)
+		__atomic_store_n(&cpu->sleeping, 0, __ATOMIC_SEQ_CST);
+	if (to->idle)
+		life_prepare(to);
 	now = clock_now_ns();
 	from->cpu_time_ns += now - cpu->since_ns;
 	cpu->since_ns = now;
@@ -184,6 +188,10 @@ void task_yield(void)
 	upcall_unmask();
 }
 
+/*
+ * An idle task is left for good whenever something else runs, and begins anew the next time:
+ * a busy CPU's would else keep the code that it was left in from being unloaded.
+ */
 int64_t run_idle(void)
 {
 	struct task_cpu *cpu;
@@ -198,6 +206,17 @@ int64_t run_idle(void)
 	__atomic_store_n(&cpu->sleeping, 0, __ATOMIC_SEQ_CST);
 	upcall_unmask();
 	return TASK_AGAIN;
+}
+
+void run_new_cpu(void)
+{
+	struct task_cpu *cpu = this_cpu();
+
+	if (cpu->online)
+		return;
+	cpu->online = true;
+	clock_sync_point();
+	cpu_set_online();
 }
 
 int run_init(void)

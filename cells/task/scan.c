@@ -87,7 +87,9 @@ static __attribute__((noinline)) int scan_all(const struct task_range *ranges, u
 			return 1;
 	}
 	for (unsigned i = 0; i < cpu_count(); i++) {
-		if (t->cpus[i].idle && hit(&s, t->cpus[i].idle, here, ret_hit))
+		/* one that does not run has no stack to come back to: run_idle() */
+		if (t->cpus[i].idle && t->cpus[i].idle->ctx.running &&
+		    hit(&s, t->cpus[i].idle, here, ret_hit))
 			return 1;
 	}
 	return 0;

@@ -120,6 +120,7 @@ static int adopt_boot(uint64_t stack_start, uint64_t stack_end, struct task_ref 
 	__asm__ volatile("wrfsbase %0" ::"r"((uint64_t)(uintptr_t)&task->tls));
 	percpu_write(task, &task->head);
 	task_table.cpus[percpu_cpu()].since_ns = clock_now_ns();
+	task_table.cpus[percpu_cpu()].online = true; /* since the upcall cell's init */
 	*ret_boot = (struct task_ref){task->slot, task->generation};
 	return 0;
 }
