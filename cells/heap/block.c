@@ -25,12 +25,12 @@ static struct block_header *header_of(const void *p)
 	return (struct block_header *)((uintptr_t)p - BLOCK_HEADER);
 }
 
-size_t block_bytes(const void *p)
+static size_t block_bytes(const void *p)
 {
 	return (header_of(p)->what & (BLOCK_MAX - 1)) + (size_t)1;
 }
 
-uint32_t block_owner(const void *p)
+static uint32_t block_owner(const void *p)
 {
 	return header_of(p)->what / BLOCK_MAX;
 }
@@ -310,20 +310,25 @@ static void list_refill(struct blocks *b, struct cache_list *l, unsigned class)
 	spin_unlock(&c->lock);
 }
 
-/* A cached block, or NULL. */
-static void *cache_take(struct blocks *b, unsigned class)
+/* A cached block, accounted to @owner; NULL if there is none, or no account yet. */
+static void *cache_take(struct blocks *b, unsigned class, size_t bytes, uint32_t owner)
 {
+	struct account *account;
 	struct cache_list *l;
 	bool intact = true;
+	unsigned cpu;
 	void *p = NULL;
 
 	upcall_mask();
-	l = &b->caches[heap_this_cpu()].lists[class];
+	cpu = heap_this_cpu();
+	l = &b->caches[cpu].lists[class];
+	account = account_of(&b->accounts, cpu, owner);
 	if (l->count == 0)
 		list_refill(b, l, class);
-	if (l->count > (HEAP_CHECKS == CHECKS_SAFE ? QUARANTINE : 0)) {
+	if (account && l->count > (HEAP_CHECKS == CHECKS_SAFE ? QUARANTINE : 0)) {
 		p = list_pop(l, class);
 		intact = still_free(p, class);
+		account_change(account, (int64_t)bytes, 1);
 	}
 	upcall_unmask();
 	if (!intact)
@@ -357,13 +362,16 @@ static void give_chain(struct blocks *b, unsigned class, void *first)
 	}
 }
 
-static void cache_give(struct blocks *b, unsigned class, void *p)
+static void cache_give(struct blocks *b, unsigned class, void *p, size_t bytes, uint32_t owner)
 {
 	struct cache_list *l;
 	void *over = NULL;
+	unsigned cpu;
 
 	upcall_mask();
-	l = &b->caches[heap_this_cpu()].lists[class];
+	cpu = heap_this_cpu();
+	account_change(account_of(&b->accounts, cpu, owner), -(int64_t)bytes, -1);
+	l = &b->caches[cpu].lists[class];
 	list_push(l, class, p);
 	if (l->count > CACHE_MAX)
 		over = list_shorten(l, class, CACHE_REFILL);
@@ -428,41 +436,62 @@ static void large_free(struct blocks *b, void *p)
 
 /* ---- blocks ---- */
 
+/* What the caches cannot give: from a slab, or a region of its own. */
+static __attribute__((noinline)) void *alloc_slowly(struct blocks *b, unsigned class, size_t bytes,
+						    uint32_t owner)
+{
+	void *p;
+
+	if (account_prepare(b, owner) < 0)
+		return NULL;
+	if (class < CLASSES) {
+		p = class_take(b, class);
+		if (p)
+			set_live(p, bytes, room_of(class), owner);
+	} else {
+		p = large_alloc(b, bytes, owner);
+	}
+	if (p)
+		account_add(b, owner, (int64_t)bytes, 1);
+	return p;
+}
+
 void *block_alloc(struct blocks *b, size_t bytes, uint32_t owner)
 {
 	size_t need = need_of(bytes);
-	unsigned class;
-	void *p = NULL;
+	unsigned class = need > CLASS_STRIDE_MAX ? CLASSES : class_of(need);
+	void *p;
 
-	if (need > CLASS_STRIDE_MAX)
-		return large_alloc(b, bytes, owner);
-	class = class_of(need);
-	if (class < CLASSES_CACHED)
-		p = cache_take(b, class);
+	if (class >= CLASSES_CACHED)
+		return alloc_slowly(b, class, bytes, owner);
+	p = cache_take(b, class, bytes, owner);
 	if (!p)
-		p = class_take(b, class);
-	if (p)
-		set_live(p, bytes, room_of(class), owner);
+		return alloc_slowly(b, class, bytes, owner);
+	set_live(p, bytes, room_of(class), owner);
 	return p;
 }
 
 void block_free(struct blocks *b, void *p)
 {
 	size_t bytes = block_bytes(p), need = need_of(bytes);
+	uint32_t owner = block_owner(p);
 	unsigned class;
 
 	check_live(p);
 	if (need > CLASS_STRIDE_MAX) {
 		large_free(b, p);
+		account_add(b, owner, -(int64_t)bytes, -1);
 		return;
 	}
 	class = class_of(need);
 	check_canary(p, bytes, room_of(class));
 	set_free(p, room_of(class));
-	if (class < CLASSES_CACHED)
-		cache_give(b, class, p);
-	else
-		class_give(b, class, p);
+	if (class < CLASSES_CACHED) {
+		cache_give(b, class, p, bytes, owner);
+		return;
+	}
+	class_give(b, class, p);
+	account_add(b, owner, -(int64_t)bytes, -1);
 }
 
 void *page_alloc(struct blocks *b)

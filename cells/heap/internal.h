@@ -2,9 +2,11 @@
 /*
  * Layers of the heap, bottom up:
  *   arena.c    64 KiB regions of `mapped`, cut into spans of pages
- *   block.c    blocks in slabs (a span of one size class), cached per CPU; large ones alone
- *   heap.c     blocks that are accounted to a cell: the public plain heap
- *   object.c   typed objects, in chunks that are blocks
+ *   block.c    blocks in slabs (a span of one size class), cached per CPU; large ones alone;
+ *              each is accounted to an owner
+ *   account.c  what each CPU did for each owner
+ *   heap.c     the state, and the public plain heap
+ *   object.c   typed objects, in chunks that are blocks of nobody
  *
  * Locks, outermost first: of all types, of a type, of a class, of the arenas. No gate call is
  * made under one: regions are made and dropped when all are released. Caches and accounts
@@ -78,6 +80,50 @@ void arena_drop(struct arena *arena);     /* accepts NULL */
 /* The empty arena that is kept, if any: for arena_drop(). */
 struct arena *arena_take_empty(struct arenas *a) MUST_USE;
 
+/* ---- account.c ---- */
+
+#define OWNERS 4096u   /* cell ids */
+#define OWNER_NOBODY 0u /* the heap's own blocks: accounted like others, but in no total */
+#define ACCOUNTS_PER_PAGE (PAGE_SIZE / 16u)
+
+/* What one CPU did for one owner; only the sum over all CPUs means something. */
+struct account {
+	int64_t bytes, objects;
+};
+_Static_assert(sizeof(struct account) == 16, "ACCOUNTS_PER_PAGE");
+
+/* Pages of accounts, made for all CPUs when the first of their owners turns up. */
+struct accounts {
+	uint32_t cpus;
+	struct account *pages[OWNERS / ACCOUNTS_PER_PAGE][GATE_MAX_CPUS];
+};
+
+/*
+ * Of @cpu, on which the caller is, masked. NULL if account_prepare() was never called for
+ * @owner; it was for the owner of every block that lives.
+ */
+static inline struct account *account_of(struct accounts *a, unsigned cpu, uint32_t owner)
+{
+	struct account *page = __atomic_load_n(&a->pages[owner / ACCOUNTS_PER_PAGE][cpu],
+					       __ATOMIC_ACQUIRE);
+
+	return page ? page + owner % ACCOUNTS_PER_PAGE : NULL;
+}
+
+static inline void account_change(struct account *a, int64_t bytes, int64_t objects)
+{
+	a->bytes += bytes;
+	a->objects += objects;
+}
+
+struct blocks;
+
+/* Makes sure that @owner has an account on every CPU. Result: 0, -ENOMEM. */
+int account_prepare(struct blocks *b, uint32_t owner) MUST_USE;
+void account_add(struct blocks *b, uint32_t owner, int64_t bytes, int64_t objects);
+/* Adds what all CPUs did for @owner. */
+void account_sum(struct blocks *b, uint32_t owner, struct heap_stats *stats);
+
 /* ---- block.c ---- */
 
 /* Eight bytes before each block; so the last eight bytes of a span belong to the one behind. */
@@ -88,7 +134,6 @@ struct block_header {
 
 #define BLOCK_HEADER sizeof(struct block_header)
 #define BLOCK_MAX (1u << 20)
-#define BLOCK_OWNERS 4096u
 
 #define CLASSES 40u       /* strides of 16, 32 ... 128, then four to a doubling, to 32 KiB */
 #define CLASSES_CACHED 20u /* strides to 1 KiB */
@@ -112,18 +157,16 @@ struct cache {
 
 struct blocks {
 	struct arenas arenas;
+	struct accounts accounts;
 	uint64_t large_pages; /* atomic */
 	struct class classes[CLASSES];
 	struct cache caches[GATE_MAX_CPUS];
 };
 
-/* @bytes 1..BLOCK_MAX, @owner < BLOCK_OWNERS. NULL when memory is out. */
+/* @bytes 1..BLOCK_MAX, @owner < OWNERS. NULL when memory is out. */
 void *block_alloc(struct blocks *b, size_t bytes, uint32_t owner);
 /* Fails as heap_free() says. Not NULL. */
 void block_free(struct blocks *b, void *p);
-/* Of a live block. */
-size_t block_bytes(const void *p);
-uint32_t block_owner(const void *p);
 void block_trim(struct blocks *b);
 
 /*
@@ -144,23 +187,6 @@ static inline unsigned heap_this_cpu(void)
 #endif
 
 /* ---- heap.c ---- */
-
-#define ACCOUNTS_PER_PAGE (PAGE_SIZE / 16u)
-
-/* What one CPU did for one cell; only the sum over all CPUs means something. */
-struct account {
-	int64_t bytes, objects;
-};
-_Static_assert(sizeof(struct account) == 16, "ACCOUNTS_PER_PAGE");
-
-struct accounts {
-	uint32_t cpus;
-	struct account *pages[BLOCK_OWNERS / ACCOUNTS_PER_PAGE][GATE_MAX_CPUS];
-};
-
-/* Makes sure that account_add() works for @owner on every CPU. Result: 0, -ENOMEM. */
-int account_prepare(uint32_t owner) MUST_USE;
-void account_add(uint32_t owner, int64_t bytes, int64_t objects);
 
 struct blocks *heap_blocks(void);
 

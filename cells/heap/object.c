@@ -169,7 +169,7 @@ int heap_type_create(struct cell_ref server, const char *name, size_t bytes,
 	r = type_enter(server, name, bytes, &spare, ret_type);
 	if (r != -ENOMEM)
 		return r;
-	spare = block_alloc(heap_blocks(), sizeof(*spare), 0);
+	spare = block_alloc(heap_blocks(), sizeof(*spare), OWNER_NOBODY);
 	if (!spare)
 		return -ENOMEM;
 	memset(spare, 0, sizeof(*spare));
@@ -255,11 +255,11 @@ static int supply_get(struct supply *s, size_t chunk_bytes, uint32_t places_max)
 	struct blocks *b = heap_blocks();
 
 	if (!s->chunk)
-		s->chunk = block_alloc(b, chunk_bytes, 0);
+		s->chunk = block_alloc(b, chunk_bytes, OWNER_NOBODY);
 	if (places_max > s->places_max && places_max * sizeof(*s->places) <= BLOCK_MAX) {
 		if (s->places)
 			block_free(b, s->places);
-		s->places = block_alloc(b, places_max * sizeof(*s->places), 0);
+		s->places = block_alloc(b, places_max * sizeof(*s->places), OWNER_NOBODY);
 		s->places_max = s->places ? places_max : 0;
 	}
 	return s->chunk && s->places_max >= places_max ? 0 : -ENOMEM;
@@ -419,9 +419,9 @@ int object_create(struct heap_type type, struct object_owner owner, struct handl
 	uint32_t bytes;
 	int r;
 
-	if (owner.cell.id >= BLOCK_OWNERS)
+	if (owner.cell.id >= OWNERS)
 		return -EINVAL;
-	r = account_prepare(owner.cell.id);
+	r = account_prepare(heap_blocks(), owner.cell.id);
 	if (r < 0)
 		return r;
 	r = type_lock_with_room(type.id, &supply, &t);
@@ -432,7 +432,7 @@ int object_create(struct heap_type type, struct object_owner owner, struct handl
 		*ret_handle = object_fill(t, c, index, owner);
 		bytes = t->bytes;
 		type_unlock(t);
-		account_add(owner.cell.id, bytes, 1);
+		account_add(heap_blocks(), owner.cell.id, bytes, 1);
 	}
 	supply_drop(&supply);
 	return r;
@@ -484,7 +484,7 @@ int object_destroy(struct heap_type type, struct handle h)
 		return -ESTALE;
 	if (drop)
 		block_free(heap_blocks(), drop);
-	account_add(cell, -(int64_t)bytes, -1);
+	account_add(heap_blocks(), cell, -(int64_t)bytes, -1);
 	return 0;
 }
 CELL_EXPORT(object_destroy);

@@ -29,7 +29,10 @@ void heap_free(void *p);
 	__attribute__((malloc, malloc(heap_free, 1), alloc_size(2), warn_unused_result))
 #endif
 
-/* @bytes 1..1 MiB, accounted to @owner. NULL when memory is out or @bytes out of range. */
+/*
+ * @bytes 1..1 MiB, accounted to @owner ({0}: to nobody, in no statistics). NULL when memory
+ * is out or @bytes out of range.
+ */
 void *heap_alloc(struct cell_ref owner, size_t bytes) HEAP_ALLOCATES;
 
 /* Cleanup helper: OWNED(heap_drop) char *buf = heap_alloc(CELL_SELF, n); */
