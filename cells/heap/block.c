@@ -11,7 +11,7 @@
 #define CANARY 0xc5
 #define POISON 0xdb
 
-#define CACHE_MAX 32u    /* blocks of a class that a CPU keeps */
+#define CACHE_MAX 24u    /* blocks of a class that a CPU keeps */
 #define CACHE_REFILL 8u  /* and takes or gives back at once */
 #define QUARANTINE 16u   /* safe builds: blocks freed later that one waits for */
 

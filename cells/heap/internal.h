@@ -136,7 +136,7 @@ struct block_header {
 #define BLOCK_MAX (1u << 20)
 
 #define CLASSES 40u       /* strides of 16, 32 ... 128, then four to a doubling, to 32 KiB */
-#define CLASSES_CACHED 20u /* strides to 1 KiB */
+#define CLASSES_CACHED 21u /* strides to 1280, so that 1 KiB and its header fit */
 #define CLASS_STRIDE_MAX 32768u
 
 struct class {

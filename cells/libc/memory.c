@@ -47,6 +47,15 @@ static inline __attribute__((always_inline)) void move_up(uint8_t *d, const uint
 	u128 tail = *(const u128 *)(s + n - 16);
 	uint8_t *end = d + n - 16;
 
+	for (; end - d >= 64; d += 64, s += 64) {
+		u128 a = *(const u128 *)s, b = *(const u128 *)(s + 16);
+		u128 e = *(const u128 *)(s + 32), f = *(const u128 *)(s + 48);
+
+		*(u128 *)d = a;
+		*(u128 *)(d + 16) = b;
+		*(u128 *)(d + 32) = e;
+		*(u128 *)(d + 48) = f;
+	}
 	for (; d < end; d += 16, s += 16)
 		*(u128 *)d = *(const u128 *)s;
 	*(u128 *)end = tail;
