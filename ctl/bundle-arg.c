@@ -67,7 +67,11 @@ int bundle_file_load(struct ctl *c, const char *file, uint8_t **ret_data, size_t
 	if (r)
 		return ctl_error(c, CTL_FAILED, r == -ENOENT ? "no-such-file" : "unreadable",
 				 "%s: %s", file, strerror(-r));
-	return 0;
+	if (*ret_len)
+		return 0;
+	free(*ret_data);
+	*ret_data = NULL;
+	return ctl_error(c, CTL_REFUSED, "not-a-bundle", "%s is empty, so it is no bundle", file);
 }
 
 /*

@@ -239,6 +239,10 @@ static int collect(struct build *b)
 		r = add_source(b, *s);
 	for (char **f = b->in->sdk->flags; *f && r == 0; f++)
 		r = strings_take(&b->flags, strdup(*f));
+	if (r == 0 && b->archives.n)
+		r = strings_take(&b->flags, strdup("-ffunction-sections"));
+	if (r == 0 && b->archives.n)
+		r = strings_take(&b->flags, strdup("-fdata-sections"));
 	if (r == 0)
 		r = add_compiler_include(b);
 	if (r == 0 && !b->sources.n && !b->objects.n)

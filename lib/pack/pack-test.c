@@ -362,7 +362,11 @@ static void test_archive(void **state)
 			       "int foreign(int n) { return table[n](n); }\n", NULL, includes);
 	test_compile(dir, "g", "int never(int n) { return n; }\n", NULL, includes);
 	test_compile(dir, "a", HEAD "int foreign(int);\nCELL_EXPORT(probe_wait);\n"
-				    "int probe_wait(uint64_t n) { return foreign((int)n); }\n", NULL, includes);
+				    "int probe_wait(uint64_t n) { return foreign((int)n); }\n"
+				    "int dead(int n) { return foreign(n) * 2; }\n"
+				    "static int run(int n) { return foreign(n) + 1; }\n"
+				    "CELL_PROVIDE(probe_ops, first) = { .run = run };\n",
+		     "-ffunction-sections", includes);
 	(void)snprintf(path, sizeof(path), "%s/libforeign.a", dir);
 	(void)snprintf(f, sizeof(f), "%s/f.o", dir);
 	(void)snprintf(g, sizeof(g), "%s/g.o", dir);
@@ -373,6 +377,8 @@ static void test_archive(void **state)
 	o = parse_packed(&p.object);
 	assert_non_null(find_symbol(&o, "foreign"));
 	assert_null(find_symbol(&o, "never"));
+	assert_null(find_symbol(&o, "dead"));
+	assert_non_null(find_symbol(&o, "run"));
 	assert_int_not_equal(object_section_find(&o, ".data.rel.ro"), OBJECT_NONE);
 	object_done(&o);
 	packed_done(&p);

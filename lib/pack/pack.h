@@ -33,7 +33,11 @@
 struct pack_input {
 	const char *name;            /* the cell's name must be this; NULL = any */
 	const char *const *objects;  /* NULL-terminated paths of .o files, in link order */
-	const char *const *archives; /* NULL-terminated paths of foreign .a files; NULL = none */
+	/*
+	 * NULL-terminated paths of foreign .a files; NULL = none. With any, functions and data
+	 * that nothing leads to are dropped (compile with -ffunction-sections -fdata-sections).
+	 */
+	const char *const *archives;
 	const struct abi_index *const *abi; /* NULL-terminated; the first that knows a name wins */
 };
 
