@@ -22,8 +22,9 @@
 int cell_refused(struct ctl *c, const char *what, int error, const struct reasons *reasons)
 {
 	/* what cannot be read or run is a failure as for every command, not a judgement */
-	static const char *const failures[] = {"no-such-file", "unreadable", "no-source", "no-compiler",
-					       "compile-failed", "bad-sdk", "bad-abi-index"};
+	static const char *const failures[] = {"no-such-file", "unreadable",     "no-source",
+					       "no-compiler",  "compile-failed", "bad-sdk",
+					       "bad-abi-index"};
 	int status = CTL_REFUSED, r;
 
 	if (error == -ENOMEM)
@@ -79,12 +80,13 @@ static int write_built(struct ctl *c, const struct packed *packed, const char *f
 {
 	__attribute__((cleanup(buf_done))) struct buf bundle = {0};
 	const struct bundle_header header = {.sequence = sequence};
-	const struct bundle_input cell = {packed->manifest, packed->object.data, packed->object.len};
+	const struct bundle_input cell = {packed->manifest, packed->object.data,
+					  packed->object.len};
 	int r = bundle_write(&header, &cell, 1, &bundle);
 
 	if (r == -EFBIG)
-		return ctl_error(c, CTL_REFUSED, "too-large", "%s would be larger than %u MiB", file,
-				 BUNDLE_BYTES_MAX >> 20);
+		return ctl_error(c, CTL_REFUSED, "too-large", "%s would be larger than %u MiB",
+				 file, BUNDLE_BYTES_MAX >> 20);
 	if (r < 0)
 		return ctl_oom(c);
 	r = write_out(c, file, &bundle);

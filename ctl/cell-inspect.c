@@ -33,9 +33,9 @@ static void inspected_done(struct inspected *i)
 
 static const char *safety_name(Theseus__Safety s)
 {
-	return s == THESEUS__SAFETY__SAFETY_SAFE       ? "safe"
+	return s == THESEUS__SAFETY__SAFETY_SAFE     ? "safe"
 	       : s == THESEUS__SAFETY__SAFETY_UNSAFE ? "unsafe"
-						       : "unknown";
+						     : "unknown";
 }
 
 static const char *quiescence_name(Theseus__Quiescence q)
@@ -105,7 +105,8 @@ static void section_flags(const struct object_section *s, char buf[4])
 
 static void text_sections(const struct object *o)
 {
-	static const char *const headers[] = {"SECTION", "FLAGS", ">BYTES", ">ALIGN", "RELOCATIONS"};
+	static const char *const headers[] = {"SECTION", "FLAGS", ">BYTES", ">ALIGN",
+					      "RELOCATIONS"};
 	struct table t;
 
 	table_init(&t, headers, 5);
@@ -117,8 +118,8 @@ static void text_sections(const struct object *o)
 
 		for (; type != UINT32_MAX; type = next_type(s, type)) {
 			reloc_name(type, name);
-			buf_printf(&relocs, "%s%zu %s", relocs.len ? ", " : "", count_relocs(s, type),
-				   name);
+			buf_printf(&relocs, "%s%zu %s", relocs.len ? ", " : "",
+				   count_relocs(s, type), name);
 		}
 		section_flags(s, flags);
 		table_add(&t, "%s", s->name);
@@ -193,8 +194,8 @@ static void text_cell_file(const struct bundle_cell *cell, const struct object *
 			buf_printf(&line, "%s%s", line.len ? ", " : "", grant_names[i]);
 	text_field("gate calls", line.len ? buf_str(&line) : "none");
 	if (m->state_schema) {
-		printf("%-12s %llu bytes, schema %016llx\n", "state", (unsigned long long)m->state_bytes,
-		       (unsigned long long)m->state_schema);
+		printf("%-12s %llu bytes, schema %016llx\n", "state",
+		       (unsigned long long)m->state_bytes, (unsigned long long)m->state_schema);
 		text_field("", m->state_type);
 	}
 	for (size_t i = 0; i < m->n_consumes; i++)
@@ -217,7 +218,8 @@ static void text_inspected(const struct inspected *i)
 	printf("%-12s %zu bytes, SHA-256 %s\n", "file", size, sha256 ? sha256 : "");
 	printf("%-12s %llu, floor %llu\n", "sequence", (unsigned long long)m->sequence,
 	       (unsigned long long)m->floor);
-	printf("%-12s %s\n", "signature", bundle_signature(i->bundle, &signature) ? "there" : "none");
+	printf("%-12s %s\n", "signature",
+	       bundle_signature(i->bundle, &signature) ? "there" : "none");
 	for (size_t k = 0; k < m->n_obsoletes; k++)
 		text_field(k ? "" : "obsoletes", m->obsoletes[k]);
 	for (size_t k = 0; k < i->n; k++) {
@@ -262,7 +264,8 @@ static json *json_sections(const struct object *o)
 
 		for (uint32_t t = next_type(s, -1); t != UINT32_MAX; t = next_type(s, t)) {
 			reloc_name(t, name);
-			json_object_object_add(relocs, name, json_object_new_uint64(count_relocs(s, t)));
+			json_object_object_add(relocs, name,
+					       json_object_new_uint64(count_relocs(s, t)));
 		}
 		section_flags(s, flags);
 		json_object_object_add(row, "name", json_text(s->name));
@@ -286,7 +289,8 @@ static void add_exports(json *o, const Theseus__Cell *m)
 		json_object_object_add(row, "name", json_text(m->exports[i]->name));
 		json_object_object_add(row, "abi", json_hash(m->exports[i]->abi));
 		json_object_object_add(row, "signature", json_text(m->exports[i]->signature));
-		json_object_object_add(row, "blocking", json_object_new_boolean(m->exports[i]->blocking));
+		json_object_object_add(row, "blocking",
+				       json_object_new_boolean(m->exports[i]->blocking));
 		json_object_array_add(list, row);
 	}
 	json_object_object_add(o, "exports", list);
@@ -355,7 +359,8 @@ static void fill_cell(json *o, const struct bundle_cell *cell, const struct obje
 	json_object_object_add(o, "sdk_abi", json_object_new_uint64(m->sdk_abi));
 	json_object_object_add(o, "grants", grants);
 	json_object_object_add(o, "safety", json_object_new_string(safety_name(m->safety)));
-	json_object_object_add(o, "quiescence", json_object_new_string(quiescence_name(m->quiescence)));
+	json_object_object_add(o, "quiescence",
+			       json_object_new_string(quiescence_name(m->quiescence)));
 	json_object_object_add(o, "restart", json_object_new_string(restart_name(m->restart)));
 	add_state(o, m);
 	add_exports(o, m);
@@ -386,7 +391,8 @@ static void json_inspected(const struct inspected *i)
 	json_object_object_add(o, "seq", json_object_new_uint64(m->sequence));
 	json_object_object_add(o, "floor", json_object_new_uint64(m->floor));
 	json_object_object_add(o, "expiry_unix", json_object_new_uint64(m->expiry_unix));
-	json_object_object_add(o, "signature", signature ? json_hex(signature, signature_size) : NULL);
+	json_object_object_add(o, "signature",
+			       signature ? json_hex(signature, signature_size) : NULL);
 	json_object_object_add(o, "obsoletes", obsoletes);
 	for (size_t k = 0; k < i->n; k++) {
 		struct bundle_cell cell = bundle_cell_at(i->bundle, k);

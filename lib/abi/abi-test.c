@@ -71,18 +71,21 @@ static void test_changes(void **state)
 		BASE "int f(struct s *s, int n, ...);",
 		BASE "int f(struct s s, int n);",
 		/* a member's type, name, order; a further one; an array's size */
-		"struct s { unsigned a; long b[4]; enum e { E_ONE = 1, E_TWO } c; unsigned d : 3; };\n"
+		"struct s { unsigned a; long b[4]; enum e { E_ONE = 1, E_TWO } c; unsigned d : 3; "
+		"};\n"
 		"int f(struct s *s, int n);",
 		"struct s { int x; long b[4]; enum e { E_ONE = 1, E_TWO } c; unsigned d : 3; };\n"
 		"int f(struct s *s, int n);",
 		"struct s { long b[4]; int a; enum e { E_ONE = 1, E_TWO } c; unsigned d : 3; };\n"
 		"int f(struct s *s, int n);",
-		"struct s { int a; long b[4]; enum e { E_ONE = 1, E_TWO } c; unsigned d : 3; char z; };\n"
+		"struct s { int a; long b[4]; enum e { E_ONE = 1, E_TWO } c; unsigned d : 3; char "
+		"z; };\n"
 		"int f(struct s *s, int n);",
 		"struct s { int a; long b[5]; enum e { E_ONE = 1, E_TWO } c; unsigned d : 3; };\n"
 		"int f(struct s *s, int n);",
 		/* an enumerator's value and name, a bit field's width, the tag */
-		"struct s { int a; long b[4]; enum e { E_ONE = 1, E_TWO = 3 } c; unsigned d : 3; };\n"
+		"struct s { int a; long b[4]; enum e { E_ONE = 1, E_TWO = 3 } c; unsigned d : 3; "
+		"};\n"
 		"int f(struct s *s, int n);",
 		"struct s { int a; long b[4]; enum e { E_ONE = 1, E_DUO } c; unsigned d : 3; };\n"
 		"int f(struct s *s, int n);",
@@ -108,9 +111,10 @@ static void test_keeps(void **state)
 	static const char *const same[] = {
 		BASE "int f(struct s *other, int names);",
 		BASE "int f(struct s *, int);",
-		BASE "/* a comment */ extern int f(struct s *s, int n) __attribute__((nonnull, pure));",
-		"struct before { char c; };\nint g(struct before *b);\ntypedef unsigned long word;\n" BASE
-		"word h(struct s *s);\nint f(struct s *s, int n);\nint k(void);",
+		BASE
+		"/* a comment */ extern int f(struct s *s, int n) __attribute__((nonnull, pure));",
+		"struct before { char c; };\nint g(struct before *b);\ntypedef unsigned long "
+		"word;\n" BASE "word h(struct s *s);\nint f(struct s *s, int n);\nint k(void);",
 		BASE "typedef int number;\ntypedef struct s thing;\nint f(thing *s, number n);",
 	};
 	uint64_t base = hash_of(BASE "int f(struct s *s, int n);");
@@ -153,7 +157,8 @@ static void test_typedef_names(void **state)
 static void test_noreturn(void **state)
 {
 	(void)state;
-	assert_true(hash_of("void f(int a) __attribute__((noreturn));") == hash_of("void f(int a);"));
+	assert_true(hash_of("void f(int a) __attribute__((noreturn));") ==
+		    hash_of("void f(int a);"));
 }
 
 /* Bundles that were built before carry hashes: the serialisation may not drift. */
@@ -174,17 +179,17 @@ static void check_text(const struct abi_index *index, const char *name, const ch
 
 static void test_texts(void **state)
 {
-	struct abi_index index = scan(
-		"#include <stddef.h>\n"
-		"struct s;\n"
-		"int a(char *buf, size_t len);\n"
-		"void b(void);\n"
-		"const char *const *c(const struct s *s, int (*cb)(void *arg, int n), ...);\n"
-		"int (*d(int n))(char);\n"
-		"void e(int m[4][2], const volatile int *restrict p);\n"
-		"int (*f(void))[8];\n"
-		"_Bool g(enum { G } x, void (*const *table)(void));\n"
-		"static inline int hidden(int x) { return x; }\n");
+	struct abi_index index =
+		scan("#include <stddef.h>\n"
+		     "struct s;\n"
+		     "int a(char *buf, size_t len);\n"
+		     "void b(void);\n"
+		     "const char *const *c(const struct s *s, int (*cb)(void *arg, int n), ...);\n"
+		     "int (*d(int n))(char);\n"
+		     "void e(int m[4][2], const volatile int *restrict p);\n"
+		     "int (*f(void))[8];\n"
+		     "_Bool g(enum { G } x, void (*const *table)(void));\n"
+		     "static inline int hidden(int x) { return x; }\n");
 
 	(void)state;
 	assert_int_equal(index.n, 7);
@@ -200,12 +205,13 @@ static void test_texts(void **state)
 
 static void test_interfaces(void **state)
 {
-	struct abi_index index =
-		scan("struct iface { unsigned slot, generation; };\n"
-		     "struct box_ops { int (*open)(int how); const char *help; };\n"
-		     "struct box_ops_h { struct iface h; };\n"
-		     "static inline const struct box_ops *box_ops_get(struct box_ops_h h) { return 0; }\n"
-		     "static inline const struct box_ops *other(struct box_ops_h h) { return 0; }\n");
+	struct abi_index index = scan(
+		"struct iface { unsigned slot, generation; };\n"
+		"struct box_ops { int (*open)(int how); const char *help; };\n"
+		"struct box_ops_h { struct iface h; };\n"
+		"static inline const struct box_ops *box_ops_get(struct box_ops_h h) { return 0; "
+		"}\n"
+		"static inline const struct box_ops *other(struct box_ops_h h) { return 0; }\n");
 	const struct abi_entry *e = abi_index_find(&index, ABI_INTERFACE, "box_ops");
 
 	(void)state;
@@ -219,7 +225,8 @@ static void test_interfaces(void **state)
 static void test_restartable(void **state)
 {
 	struct abi_index index = scan(
-		"struct two { long a, b; };\nstruct big { long a[3]; };\nstruct real { double d; };\n"
+		"struct two { long a, b; };\nstruct big { long a[3]; };\nstruct real { double d; "
+		"};\n"
 		"int yes(int a, char *b, struct two c, unsigned long d);\n"
 		"long yes6(int a, int b, int c, int d, int e, int f);\n"
 		"unsigned no_sign(int a);\nvoid no_result(int a);\nvoid *no_pointer(void);\n"
@@ -249,11 +256,13 @@ static void test_text_form(void **state)
 	abi_index_write(&again, &second);
 	assert_string_equal(buf_str(&text), buf_str(&second));
 	assert_non_null(strstr(buf_str(&text), "function\ta\t"));
-	assert_int_equal(abi_index_parse("function\ta\tnothex\t-\tx.h\tint (void)\n", &again, &reasons),
-			 -EPERM);
+	assert_int_equal(
+		abi_index_parse("function\ta\tnothex\t-\tx.h\tint (void)\n", &again, &reasons),
+		-EPERM);
 	assert_int_equal(abi_index_parse("function\ta\n", &again, &reasons), -EPERM);
 	assert_int_equal(abi_index_parse("thing\ta\t0123456789abcdef\t-\tx.h\tint (void)\n", &again,
-					 &reasons), -EPERM);
+					 &reasons),
+			 -EPERM);
 	assert_string_equal(reasons.code, "bad-abi-index");
 	assert_int_equal(abi_index_load("/nonexistent/sdk.abi", &again, &reasons), -EPERM);
 	reasons_done(&reasons);
@@ -267,7 +276,8 @@ static void test_refusals(void **state)
 {
 	struct abi_index index = {0};
 	struct reasons reasons = {0};
-	const struct abi_compiler nowhere = {"/nonexistent/gcc", test_flags, (const char *[]){NULL}};
+	const struct abi_compiler nowhere = {"/nonexistent/gcc", test_flags,
+					     (const char *[]){NULL}};
 	char *dir = temp_dir();
 
 	(void)state;
@@ -281,7 +291,8 @@ static void test_refusals(void **state)
 	test_write(dir, "one.h", "int f(int a);");
 	test_write(dir, "two.h", "int f(long a);");
 	const struct abi_compiler here = {"gcc", test_flags, (const char *[]){dir, NULL}};
-	assert_int_equal(abi_index_scan(&here, (const char *[]){dir, NULL}, &index, NULL, &reasons), 0);
+	assert_int_equal(abi_index_scan(&here, (const char *[]){dir, NULL}, &index, NULL, &reasons),
+			 0);
 	assert_int_equal(abi_index_sort(&index, &reasons), -EPERM);
 	assert_string_equal(reasons.code, "abi-conflict");
 	assert_non_null(strstr(reasons_first(&reasons), "one.h"));
@@ -289,13 +300,15 @@ static void test_refusals(void **state)
 	reasons_done(&reasons);
 	abi_index_done(&index);
 
-	assert_int_equal(abi_index_scan(&nowhere, (const char *[]){dir, NULL}, &index, NULL, &reasons),
-			 -EPERM);
+	assert_int_equal(
+		abi_index_scan(&nowhere, (const char *[]){dir, NULL}, &index, NULL, &reasons),
+		-EPERM);
 	assert_string_equal(reasons.code, "no-compiler");
 	reasons_done(&reasons);
 	abi_index_done(&index);
 	assert_int_equal(abi_index_scan(&here, (const char *[]){"/nonexistent", NULL}, &index, NULL,
-					&reasons), -EPERM);
+					&reasons),
+			 -EPERM);
 	reasons_done(&reasons);
 	temp_dir_remove(dir);
 }
@@ -303,16 +316,11 @@ static void test_refusals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_changes),
-		cmocka_unit_test(test_keeps),
-		cmocka_unit_test(test_graph),
-		cmocka_unit_test(test_typedef_names),
-		cmocka_unit_test(test_noreturn),
-		cmocka_unit_test(test_pinned),
-		cmocka_unit_test(test_texts),
-		cmocka_unit_test(test_interfaces),
-		cmocka_unit_test(test_restartable),
-		cmocka_unit_test(test_text_form),
+		cmocka_unit_test(test_changes),     cmocka_unit_test(test_keeps),
+		cmocka_unit_test(test_graph),       cmocka_unit_test(test_typedef_names),
+		cmocka_unit_test(test_noreturn),    cmocka_unit_test(test_pinned),
+		cmocka_unit_test(test_texts),       cmocka_unit_test(test_interfaces),
+		cmocka_unit_test(test_restartable), cmocka_unit_test(test_text_form),
 		cmocka_unit_test(test_refusals),
 	};
 

@@ -64,8 +64,8 @@ int abi_index_load(const char *path, struct abi_index *index, struct reasons *re
 
 /* How headers are compiled. All borrowed. */
 struct abi_compiler {
-	const char *cc;            /* gcc */
-	const char *const *flags;  /* NULL-terminated: as for cells, without include paths */
+	const char *cc;                  /* gcc */
+	const char *const *flags;        /* NULL-terminated: as for cells, without include paths */
 	const char *const *include_dirs; /* NULL-terminated, in search order */
 };
 

@@ -125,8 +125,8 @@ static int compile(const struct abi_compiler *c, const char *const *extra, const
 	if (r < 0)
 		return reasons_add(reasons, "no-compiler", "%s: %s", c->cc, strerror(-r));
 	if (r > 0)
-		return reasons_add(reasons, "bad-header", "%s does not compile by itself:\n%s", what,
-				   buf_str(&output));
+		return reasons_add(reasons, "bad-header", "%s does not compile by itself:\n%s",
+				   what, buf_str(&output));
 	return 0;
 }
 
@@ -138,8 +138,7 @@ static bool identifier_before(const char *line, const char *end, char *ret_name,
 	while (end > line && end[-1] == ' ')
 		end--;
 	start = end;
-	while (start > line && (strchr("_", start[-1]) ||
-				(start[-1] >= '0' && start[-1] <= '9') ||
+	while (start > line && (strchr("_", start[-1]) || (start[-1] >= '0' && start[-1] <= '9') ||
 				((start[-1] | 32) >= 'a' && (start[-1] | 32) <= 'z')))
 		start--;
 	if (start == end || (size_t)(end - start) >= max)
@@ -296,8 +295,9 @@ static int write_probe(const char *path, const struct header *h, const struct fo
 
 	buf_printf(&b, "#include \"%s\"\n", h->path);
 	for (int i = 0; i < n; i++)
-		buf_printf(&b, found[i].kind == ABI_INTERFACE ? "struct %s *__abi_%d_%s;\n"
-							      : "__typeof__(&%s) __abi_%d_%s;\n",
+		buf_printf(&b,
+			   found[i].kind == ABI_INTERFACE ? "struct %s *__abi_%d_%s;\n"
+							  : "__typeof__(&%s) __abi_%d_%s;\n",
 			   found[i].name, (int)found[i].kind, found[i].name);
 	return buf_ok(&b) ? file_write(path, b.data, b.len) : -ENOMEM;
 }
@@ -388,8 +388,7 @@ static void scan_all(struct scan *s)
 	unsigned int n = 0, want = cpus > 1 ? (unsigned int)cpus - 1 : 0;
 
 	(void)libbpf_set_print(libbpf_silent);
-	while (n < want && n < JOBS_MAX &&
-	       pthread_create(&threads[n], NULL, scan_worker, s) == 0)
+	while (n < want && n < JOBS_MAX && pthread_create(&threads[n], NULL, scan_worker, s) == 0)
 		n++;
 	(void)scan_worker(s);
 	while (n)

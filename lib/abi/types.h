@@ -26,7 +26,8 @@ struct btf;
 
 #define ABI_DEPTH_MAX 200u /* nested types; deeper ones are refused */
 
-/* Hash of type @id. Never 0. Result: 0, -EINVAL (@id or the BTF is broken), -ELOOP (too deep), -ENOMEM. */
+/* Hash of type @id. Never 0. Result: 0, -EINVAL (@id or the BTF is broken), -ELOOP (too deep),
+ * -ENOMEM. */
 int abi_type_hash(const struct btf *btf, uint32_t id, uint64_t *ret_hash);
 
 /* Appends "int (char *, size_t)" and the like: an abstract declarator. Result: as above. */

@@ -118,23 +118,25 @@ static void test_child(void **state)
 	struct buf out = {0};
 
 	(void)state;
-	assert_int_equal(child_run((char *[]){(char[]){"sh"}, (char[]){"-c"},
-					      (char[]){"echo to out; echo to err >&2; exit 7"}, NULL},
-				   &out),
-			 7);
+	assert_int_equal(
+		child_run((char *[]){(char[]){"sh"}, (char[]){"-c"},
+				     (char[]){"echo to out; echo to err >&2; exit 7"}, NULL},
+			  &out),
+		7);
 	assert_string_equal(buf_str(&out), "to out\nto err\n");
-	assert_int_equal(child_run((char *[]){(char[]){"sh"}, (char[]){"-c"}, (char[]){"kill -9 $$"},
-					      NULL},
-				   &out),
-			 128 + 9);
-	assert_int_equal(child_run((char *[]){(char[]){"/nonexistent/program"}, NULL}, &out), -ENOENT);
+	assert_int_equal(
+		child_run((char *[]){(char[]){"sh"}, (char[]){"-c"}, (char[]){"kill -9 $$"}, NULL},
+			  &out),
+		128 + 9);
+	assert_int_equal(child_run((char *[]){(char[]){"/nonexistent/program"}, NULL}, &out),
+			 -ENOENT);
 	buf_done(&out);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_buf),	cmocka_unit_test(test_cursor),
+		cmocka_unit_test(test_buf),     cmocka_unit_test(test_cursor),
 		cmocka_unit_test(test_reasons), cmocka_unit_test(test_files),
 		cmocka_unit_test(test_child),
 	};

@@ -89,7 +89,8 @@ static int parse_member(struct cursor *c, struct names *names, struct ar_member 
 	struct ar_hdr h;
 
 	if (!raw)
-		return reasons_add(reasons, "cut-short", "cut short: %zu bytes of a member's header at byte %zu",
+		return reasons_add(reasons, "cut-short",
+				   "cut short: %zu bytes of a member's header at byte %zu",
 				   c->len - start, start);
 	memcpy(&h, raw, sizeof(h));
 	if (memcmp(h.ar_fmag, ARFMAG, 2) != 0 ||
@@ -98,11 +99,13 @@ static int parse_member(struct cursor *c, struct names *names, struct ar_member 
 	m.data = cursor_take(c, size);
 	m.size = size;
 	if (!m.data)
-		return reasons_add(reasons, "cut-short",
-				   "cut short: the member at byte %zu has %zu bytes, the file %zu more",
-				   start, size, c->len - c->at);
+		return reasons_add(
+			reasons, "cut-short",
+			"cut short: the member at byte %zu has %zu bytes, the file %zu more", start,
+			size, c->len - c->at);
 	if (size % 2 && c->at < c->len)
-		(void)cursor_take(c, 1); /* members start at even offsets; the last needs no filler */
+		(void)cursor_take(c,
+				  1); /* members start at even offsets; the last needs no filler */
 	if (memcmp(h.ar_name, "// ", 3) == 0) {
 		*names = (struct names){(const char *)m.data, size};
 		return 0;
@@ -110,8 +113,8 @@ static int parse_member(struct cursor *c, struct names *names, struct ar_member 
 	if (memcmp(h.ar_name, "/ ", 2) == 0 || memcmp(h.ar_name, "/SYM64/", 7) == 0)
 		return 0;
 	if (parse_name(&h, names, m.name) < 0)
-		return reasons_add(reasons, "bad-archive", "the member at byte %zu has no proper name",
-				   start);
+		return reasons_add(reasons, "bad-archive",
+				   "the member at byte %zu has no proper name", start);
 	return add_member(members, n, &m, reasons);
 }
 
@@ -126,7 +129,8 @@ int ar_parse(const uint8_t *data, size_t size, struct ar_member **ret_members, s
 	int r = 0;
 
 	if (!magic || memcmp(magic, ARMAG, SARMAG) != 0)
-		return reasons_add(reasons, "not-an-archive", "not an archive (no \"!<arch>\" at its start)");
+		return reasons_add(reasons, "not-an-archive",
+				   "not an archive (no \"!<arch>\" at its start)");
 	while (r == 0 && c.at < c.len)
 		r = parse_member(&c, &names, &members, &n, reasons);
 	if (r < 0) {

@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "base/reasons.h"
 
-#define AR_NAME_MAX 64u    /* bytes, NUL included */
+#define AR_NAME_MAX 64u /* bytes, NUL included */
 #define AR_MEMBERS_MAX 256u
 
 struct ar_member {

@@ -116,7 +116,8 @@ static void test_ar_lists(void **state)
 	assert_int_equal(bundle_write(&header, in, 4, &out), 0);
 	(void)snprintf(path, sizeof(path), "%s/x.cells", dir);
 	assert_int_equal(file_write(path, out.data, out.len), 0);
-	assert_int_equal(child_run((char *[]){(char[]){"ar"}, (char[]){"t"}, path, NULL}, &said), 0);
+	assert_int_equal(child_run((char *[]){(char[]){"ar"}, (char[]){"t"}, path, NULL}, &said),
+			 0);
 	assert_string_equal(buf_str(&said), "manifest.pb\nshort\nexactly_15_byte\n"
 					    "virtio_cons~002\nvirtio_cons~003\n");
 	assert_int_equal(bundle_open_file(path, &b, &reasons), 0);
@@ -150,7 +151,8 @@ static void test_foreign_archive(void **state)
 	buf_done(&out);
 
 	/* a member "/", the index of symbols, is no file */
-	buf_printf(&out, "!<arch>\n%-16s%-12s%-6s%-6s%-8s%-10u`\nabcd", "/", "0", "0", "0", "644", 4);
+	buf_printf(&out, "!<arch>\n%-16s%-12s%-6s%-6s%-8s%-10u`\nabcd", "/", "0", "0", "0", "644",
+		   4);
 	buf_printf(&out, "%-16s%-12s%-6s%-6s%-8s%-10u`\nz", "y/", "0", "0", "0", "644", 1);
 	assert_int_equal(ar_parse(out.data, out.len, &members, &n, NULL), 0);
 	assert_int_equal(n, 1);
@@ -239,8 +241,10 @@ static struct buf lie_bytes(const struct lie *l)
 {
 	struct buf out = {0};
 
-	assert_int_equal(bundle_write_raw(&l->manifest, (const uint8_t *const[]){objects[0], objects[1]},
-					  (const size_t[]){6, 6}, &out), 0);
+	assert_int_equal(bundle_write_raw(&l->manifest,
+					  (const uint8_t *const[]){objects[0], objects[1]},
+					  (const size_t[]){6, 6}, &out),
+			 0);
 	return out;
 }
 
@@ -273,11 +277,11 @@ static void test_manifest_refusals(void **state)
 	bundle_free(b);
 	buf_done(&ok);
 
-#define LIE(change, word)         \
-	do {                      \
-		honest(&l);       \
-		change;           \
-		expect_lie(&l, word); \
+#define LIE(change, word)                                                                          \
+	do {                                                                                       \
+		honest(&l);                                                                        \
+		change;                                                                            \
+		expect_lie(&l, word);                                                              \
 	} while (0)
 	LIE(l.manifest.format = 2, "unknown-format");
 	LIE(l.manifest.n_cells = 0, "bad-manifest");
@@ -292,7 +296,9 @@ static void test_manifest_refusals(void **state)
 	LIE(l.cells[1].name = big, "bad-manifest");
 	LIE(l.cells[1].version = (char[]){"1.2"}, "bad-manifest");
 	LIE(l.cells[1].summary = big, "bad-manifest");
-	LIE((l.cells[1].n_exports = 1, l.cells[1].exports = &xs, x.name = (char[]){""}), "bad-manifest");
+	LIE((l.manifest.n_obsoletes = 1, l.manifest.obsoletes = consumes), "bad-manifest");
+	LIE((l.cells[1].n_exports = 1, l.cells[1].exports = &xs, x.name = (char[]){""}),
+	    "bad-manifest");
 	LIE((l.cells[1].n_imports = 1, l.cells[1].imports = &ms, m.name = big), "bad-manifest");
 	LIE((l.cells[1].n_provides = 1, l.cells[1].provides = &ps), "bad-manifest");
 	LIE((l.cells[1].n_consumes = 1, l.cells[1].consumes = consumes), "bad-manifest");
@@ -436,12 +442,16 @@ static void test_write_too_large(void **state)
 
 static void test_names(void **state)
 {
-	static const char *const names[] = {"a", "virtio_console", "a23456789_123456789_123456789_1"};
-	static const char *const bad_names[] = {"", "A", "1a", "_a", "a-b", "a b", "../a", "a/",
-						"a23456789_123456789_123456789_12"};
-	static const char *const versions[] = {"0.0.0", "1.2.3", "10.20.30", "1.2.3-rc.1", "1.2.3+b5"};
-	static const char *const bad_versions[] = {"", "1", "1.2", "1.2.3.4", "v1.2.3", "01.2.3",
-						   "1.2.3-", "1.2.3-a b", "1.2.-3", "1.2.3-1234567890"};
+	static const char *const names[] = {"a", "virtio_console",
+					    "a23456789_123456789_123456789_1"};
+	static const char *const bad_names[] = {"",     "A",   "1a",
+						"_a",   "a-b", "a b",
+						"../a", "a/",  "a23456789_123456789_123456789_12"};
+	static const char *const versions[] = {"0.0.0", "1.2.3", "10.20.30", "1.2.3-rc.1",
+					       "1.2.3+b5"};
+	static const char *const bad_versions[] = {
+		"",       "1",      "1.2",       "1.2.3.4", "v1.2.3",
+		"01.2.3", "1.2.3-", "1.2.3-a b", "1.2.-3",  "1.2.3-1234567890"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -457,18 +467,12 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_ar_lists),
-		cmocka_unit_test(test_foreign_archive),
-		cmocka_unit_test(test_archive_refusals),
-		cmocka_unit_test(test_too_many_members),
-		cmocka_unit_test(test_manifest_refusals),
-		cmocka_unit_test(test_member_refusals),
-		cmocka_unit_test(test_all_reasons),
-		cmocka_unit_test(test_unpack_budget),
-		cmocka_unit_test(test_files),
-		cmocka_unit_test(test_write_too_large),
-		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_round_trip),       cmocka_unit_test(test_ar_lists),
+		cmocka_unit_test(test_foreign_archive),  cmocka_unit_test(test_archive_refusals),
+		cmocka_unit_test(test_too_many_members), cmocka_unit_test(test_manifest_refusals),
+		cmocka_unit_test(test_member_refusals),  cmocka_unit_test(test_all_reasons),
+		cmocka_unit_test(test_unpack_budget),    cmocka_unit_test(test_files),
+		cmocka_unit_test(test_write_too_large),  cmocka_unit_test(test_names),
 	};
 
 	if (sodium_init() < 0)

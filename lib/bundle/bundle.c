@@ -77,7 +77,8 @@ bool bundle_version_valid(const char *version)
 			return false;
 	}
 	if (*p == '-' || *p == '+') {
-		size_t len = strspn(p + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-+");
+		size_t len = strspn(
+			p + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-+");
 
 		if (len == 0)
 			return false;
@@ -104,7 +105,8 @@ static int check_cell(const char *path, const Theseus__Cell *c, size_t at, struc
 	const char *what = NULL;
 
 	if (!bundle_name_valid(c->name))
-		return reasons_add(reasons, "bad-manifest", "%s: cell %zu has no proper name", path, at);
+		return reasons_add(reasons, "bad-manifest", "%s: cell %zu has no proper name", path,
+				   at);
 	if (!bundle_version_valid(c->version))
 		what = "version";
 	else if (c->sha256.len != 32)
@@ -125,8 +127,8 @@ static int check_cell(const char *path, const Theseus__Cell *c, size_t at, struc
 	for (size_t i = 0; i < c->n_consumes && !what; i++)
 		what = bundle_name_valid(c->consumes[i]) ? NULL : "consume";
 	if (what)
-		return reasons_add(reasons, "bad-manifest", "%s: cell '%s' has a bad %s", path, c->name,
-				   what);
+		return reasons_add(reasons, "bad-manifest", "%s: cell '%s' has a bad %s", path,
+				   c->name, what);
 	return 0;
 }
 
@@ -145,20 +147,26 @@ static int read_manifest(const char *path, struct bundle *b, struct reasons *rea
 	ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
 
 	if (!m)
-		return reasons_add(reasons, "no-manifest", "%s: no member '%s'", path, BUNDLE_MANIFEST);
+		return reasons_add(reasons, "no-manifest", "%s: no member '%s'", path,
+				   BUNDLE_MANIFEST);
 	if (m->size > BUNDLE_MANIFEST_MAX)
-		return reasons_add(reasons, "too-large", "%s: the manifest has %zu bytes, %u are allowed",
-				   path, m->size, BUNDLE_MANIFEST_MAX);
+		return reasons_add(reasons, "too-large",
+				   "%s: the manifest has %zu bytes, %u are allowed", path, m->size,
+				   BUNDLE_MANIFEST_MAX);
 	b->manifest = theseus__manifest__unpack(&allocator, m->size, m->data);
 	if (!b->manifest)
 		return reasons_add(reasons, "bad-manifest", "%s: '%s' is not a manifest", path,
 				   BUNDLE_MANIFEST);
 	if (b->manifest->format != BUNDLE_FORMAT)
-		return reasons_add(reasons, "unknown-format", "%s: format %u, this tool reads %u", path,
-				   b->manifest->format, BUNDLE_FORMAT);
+		return reasons_add(reasons, "unknown-format", "%s: format %u, this tool reads %u",
+				   path, b->manifest->format, BUNDLE_FORMAT);
 	if (b->manifest->n_cells == 0 || b->manifest->n_cells > BUNDLE_CELLS_MAX)
-		return reasons_add(reasons, "bad-manifest", "%s: %zu cells, 1 to %u are allowed", path,
-				   b->manifest->n_cells, BUNDLE_CELLS_MAX);
+		return reasons_add(reasons, "bad-manifest", "%s: %zu cells, 1 to %u are allowed",
+				   path, b->manifest->n_cells, BUNDLE_CELLS_MAX);
+	for (size_t i = 0; i < b->manifest->n_obsoletes; i++)
+		if (!bundle_name_valid(b->manifest->obsoletes[i]))
+			return reasons_add(reasons, "bad-manifest",
+					   "%s: a cell to remove has no proper name", path);
 	return 0;
 }
 
@@ -171,20 +179,22 @@ static int find_object(const char *path, struct bundle *b, size_t at, struct rea
 
 	for (size_t i = 0; i < at; i++) {
 		if (strcmp(b->manifest->cells[i]->name, c->name) == 0)
-			return reasons_add(reasons, "duplicate-cell", "%s: cell '%s' comes twice", path,
-					   c->name);
+			return reasons_add(reasons, "duplicate-cell", "%s: cell '%s' comes twice",
+					   path, c->name);
 		if (strcmp(b->manifest->cells[i]->object, c->object) == 0)
-			return reasons_add(reasons, "bad-manifest", "%s: cells '%s' and '%s' name one object",
-					   path, b->manifest->cells[i]->name, c->name);
+			return reasons_add(reasons, "bad-manifest",
+					   "%s: cells '%s' and '%s' name one object", path,
+					   b->manifest->cells[i]->name, c->name);
 	}
-	if (!m || strcmp(c->object, BUNDLE_MANIFEST) == 0 || strcmp(c->object, BUNDLE_SIGNATURE) == 0)
-		return reasons_add(reasons, "missing-object", "%s: the object of cell '%s' is missing",
-				   path, c->name);
+	if (!m || strcmp(c->object, BUNDLE_MANIFEST) == 0 ||
+	    strcmp(c->object, BUNDLE_SIGNATURE) == 0)
+		return reasons_add(reasons, "missing-object",
+				   "%s: the object of cell '%s' is missing", path, c->name);
 	b->objects[at] = m;
 	if (m->size != c->size)
 		return reasons_add(reasons, "size-mismatch",
-				   "%s: cell '%s' has %zu bytes, its manifest says %llu", path, c->name,
-				   m->size, (unsigned long long)c->size);
+				   "%s: cell '%s' has %zu bytes, its manifest says %llu", path,
+				   c->name, m->size, (unsigned long long)c->size);
 	(void)crypto_hash_sha256(digest, m->data, m->size);
 	if (memcmp(digest, c->sha256.data, sizeof(digest)) != 0)
 		return reasons_add(reasons, "hash-mismatch",
@@ -209,8 +219,9 @@ static int check_strays(const char *path, struct bundle *b, struct reasons *reas
 		for (size_t k = 0; k < b->manifest->n_cells && !known; k++)
 			known = b->objects[k] == m;
 		if (!known)
-			r = reasons_add(reasons, "stray-member", "%s: the manifest does not know member '%s'",
-					path, m->name);
+			r = reasons_add(reasons, "stray-member",
+					"%s: the manifest does not know member '%s'", path,
+					m->name);
 	}
 	return r;
 }
@@ -277,8 +288,8 @@ int bundle_open_file(const char *path, struct bundle **ret_bundle, struct reason
 		return reasons_add(reasons, "too-large", "%s: larger than %u MiB", path,
 				   BUNDLE_BYTES_MAX >> 20);
 	if (r < 0)
-		return reasons_add(reasons, r == -ENOENT ? "no-such-file" : "unreadable", "%s: %s", path,
-				   strerror(-r));
+		return reasons_add(reasons, r == -ENOENT ? "no-such-file" : "unreadable", "%s: %s",
+				   path, strerror(-r));
 	return open_owned(path, data, size, ret_bundle, reasons);
 }
 

@@ -55,8 +55,8 @@ static void fill_cell(struct cell_copy *copy, const struct bundle_input *in, siz
 	if (strlen(name) <= MEMBER_NAME_MAX)
 		(void)snprintf(copy->object, sizeof(copy->object), "%s", name);
 	else
-		(void)snprintf(copy->object, sizeof(copy->object), "%.*s~%03zu", MEMBER_NAME_CUT, name,
-			       at % 1000);
+		(void)snprintf(copy->object, sizeof(copy->object), "%.*s~%03zu", MEMBER_NAME_CUT,
+			       name, at % 1000);
 	(void)crypto_hash_sha256(copy->sha256, in->object, in->size);
 	copy->cell.object = copy->object;
 	copy->cell.size = in->size;

@@ -26,10 +26,11 @@ static void make_dir(const char *name)
 	assert_int_equal(mkdir(path, 0755), 0);
 }
 
-#define CELL(version)                     \
-	"#include <theseus/cell.h>\n"     \
-	"#include <thing.h>\n"            \
-	"CELL_INFO(.name = \"thing\", .version = " version ", .summary = \"s\", .safety = CELL_SAFE);\n"
+#define CELL(version)                                                                              \
+	"#include <theseus/cell.h>\n"                                                              \
+	"#include <thing.h>\n"                                                                     \
+	"CELL_INFO(.name = \"thing\", .version = " version                                         \
+	", .summary = \"s\", .safety = CELL_SAFE);\n"
 
 static int setup(void **state)
 {
@@ -46,13 +47,17 @@ static int setup(void **state)
 	test_write(root, "sdk/thing.h", "int thing_do(int a);\nint other_do(int a);\n");
 	sub(header, "sdk");
 	sub(conf, "sdk.conf");
-	(void)snprintf(text, sizeof(text), "# a comment\n\ninclude %s\ninclude sdk\nabi sdk.abi\n", SDK_INCLUDE);
+	(void)snprintf(text, sizeof(text), "# a comment\n\ninclude %s\ninclude sdk\nabi sdk.abi\n",
+		       SDK_INCLUDE);
 	for (size_t i = 0; test_flags[i]; i++)
-		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "flag %s\n", test_flags[i]);
+		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "flag %s\n",
+			       test_flags[i]);
 	strcat(text, "flag -Wall\n");
 	test_write(root, "sdk.conf", text);
-	const struct abi_compiler c = {"gcc", test_flags, (const char *[]){SDK_INCLUDE, header, NULL}};
-	if (abi_index_scan(&c, (const char *[]){SDK_INCLUDE, header, NULL}, &index, NULL, &reasons) < 0)
+	const struct abi_compiler c = {"gcc", test_flags,
+				       (const char *[]){SDK_INCLUDE, header, NULL}};
+	if (abi_index_scan(&c, (const char *[]){SDK_INCLUDE, header, NULL}, &index, NULL,
+			   &reasons) < 0)
 		return -1;
 	abi_index_write(&index, &out);
 	test_write(root, "sdk.abi", buf_str(&out));
@@ -60,10 +65,13 @@ static int setup(void **state)
 	buf_done(&out);
 
 	make_dir("cell");
-	test_write(root, "cell/b.c", CELL("\"1.0.0\"") "CELL_EXPORT(thing_do);\n"
+	test_write(root, "cell/b.c",
+		   CELL("\"1.0.0\"") "CELL_EXPORT(thing_do);\n"
 				     "int thing_help(int a);\n"
-				     "int thing_do(int a) { int unused_here; return thing_help(a) + other_do(a); }\n");
-	test_write(root, "cell/a.c", "int thing_help(int a);\nint thing_help(int a) { return a * 2; }\n");
+				     "int thing_do(int a) { int unused_here; return thing_help(a) "
+				     "+ other_do(a); }\n");
+	test_write(root, "cell/a.c",
+		   "int thing_help(int a);\nint thing_help(int a) { return a * 2; }\n");
 	test_write(root, "cell/a-test.c", "#error this is no part of the cell\n");
 	test_write(root, "cell/notes.txt", "nor is this\n");
 	return 0;
@@ -157,7 +165,8 @@ static void test_files(void **state)
 	sub(b, "cell/b.c");
 	p = build_ok((const char *[]){b, a, NULL}, NULL, &warnings);
 	packed_done(&p);
-	test_compile(root, "help", "int thing_help(int a) { return a; }\n", NULL, (const char *[]){NULL});
+	test_compile(root, "help", "int thing_help(int a) { return a; }\n", NULL,
+		     (const char *[]){NULL});
 	sub(object, "help.o");
 	p = build_ok((const char *[]){b, object, NULL}, NULL, &warnings);
 	packed_done(&p);
@@ -190,8 +199,9 @@ static void test_own_headers(void **state)
 	make_dir("next");
 	make_dir("next/include");
 	test_write(root, "next/include/thing.h", "long thing_do(long a);\n");
-	test_write(root, "next/thing.c", CELL("\"2.0.0\"") "CELL_EXPORT(thing_do);\n"
-					 "long thing_do(long a) { return a; }\n");
+	test_write(root, "next/thing.c",
+		   CELL("\"2.0.0\"") "CELL_EXPORT(thing_do);\n"
+				     "long thing_do(long a) { return a; }\n");
 	sub(dir, "next");
 	sub(old, "cell");
 	p = build_ok((const char *[]){dir, NULL}, NULL, &warnings);
@@ -253,8 +263,8 @@ static void test_bad_sdk(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_folder),	    cmocka_unit_test(test_files),
-		cmocka_unit_test(test_define),	    cmocka_unit_test(test_own_headers),
+		cmocka_unit_test(test_folder),   cmocka_unit_test(test_files),
+		cmocka_unit_test(test_define),   cmocka_unit_test(test_own_headers),
 		cmocka_unit_test(test_refusals), cmocka_unit_test(test_bad_sdk),
 	};
 

@@ -73,7 +73,8 @@ static char *beside(const char *path, const char *value)
 
 	if (*value == '/' || !slash)
 		return strdup(value);
-	return asprintf(&joined, "%.*s%s", (int)(slash + 1 - path), path, value) < 0 ? NULL : joined;
+	return asprintf(&joined, "%.*s%s", (int)(slash + 1 - path), path, value) < 0 ? NULL
+										     : joined;
 }
 
 struct sdk_lines {
@@ -97,7 +98,8 @@ static int read_line(const char *path, char *line, struct sdk_lines *l, struct r
 	if (strcmp(line, "include") == 0)
 		return strings_take(&l->includes, beside(path, value));
 	if (strcmp(line, "abi") != 0)
-		return reasons_add(reasons, "bad-sdk", "%s: '%s' is nothing an SDK has", path, line);
+		return reasons_add(reasons, "bad-sdk", "%s: '%s' is nothing an SDK has", path,
+				   line);
 	file = beside(path, value);
 	return file ? abi_index_load(file, &l->sdk->abi, reasons) : -ENOMEM;
 }
@@ -115,7 +117,8 @@ int sdk_load(const char *path, struct sdk *ret_sdk, struct reasons *reasons)
 	if (r < 0)
 		return reasons_add(reasons, "bad-sdk", "%s: %s", path, strerror(-r));
 	text = (char *)data;
-	for (char *line = strtok_r(text, "\n", &save); line && r == 0; line = strtok_r(NULL, "\n", &save))
+	for (char *line = strtok_r(text, "\n", &save); line && r == 0;
+	     line = strtok_r(NULL, "\n", &save))
 		r = read_line(path, line, &l, reasons);
 	if (r == 0 && !l.includes.n)
 		r = reasons_add(reasons, "bad-sdk", "%s: no 'include'", path);
@@ -164,7 +167,8 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 
 static int is_source(const struct dirent *e)
 {
-	return e->d_name[0] != '.' && ends_with(e->d_name, ".c") && !ends_with(e->d_name, "-test.c");
+	return e->d_name[0] != '.' && ends_with(e->d_name, ".c") &&
+	       !ends_with(e->d_name, "-test.c");
 }
 
 static int add_folder(struct build *b, const char *dir)
@@ -226,7 +230,8 @@ static int add_compiler_include(struct build *b)
 	if (r != 0)
 		return reasons_add(b->reasons, "no-compiler", "%s: %s", b->in->cc,
 				   r < 0 ? strerror(-r) : buf_str(&said));
-	if (asprintf(&flag, "-idirafter%.*s", (int)strcspn(buf_str(&said), "\n"), buf_str(&said)) < 0)
+	if (asprintf(&flag, "-idirafter%.*s", (int)strcspn(buf_str(&said), "\n"), buf_str(&said)) <
+	    0)
 		flag = NULL;
 	return strings_take(&b->flags, flag);
 }
@@ -323,7 +328,8 @@ static int compile_all(struct build *b, const char *const *includes)
 /* Types of the cell's own headers come before those of the SDK: it may be a new edition. */
 static int pack_built(struct build *b, const char *const *includes, struct packed *ret_packed)
 {
-	const struct abi_compiler compiler = {b->in->cc, (const char *const *)b->flags.item, includes};
+	const struct abi_compiler compiler = {b->in->cc, (const char *const *)b->flags.item,
+					      includes};
 	__attribute__((cleanup(abi_index_done))) struct abi_index own = {0};
 	const struct abi_index *abi[] = {&own, &b->in->sdk->abi, NULL};
 	struct pack_input in = {NULL, (const char *const *)b->objects.item,

@@ -26,14 +26,14 @@ int sdk_load(const char *path, struct sdk *ret_sdk, struct reasons *reasons);
 
 struct build_input {
 	const struct sdk *sdk;
-	const char *cc;             /* "gcc"; nothing else writes the types */
+	const char *cc; /* "gcc"; nothing else writes the types */
 	/*
 	 * NULL-terminated: .c files; .o and .a files; folders, whose *.c files are meant but
 	 * for tests (*-test.c), and whose include/ holds the cell's own public headers.
 	 */
 	const char *const *sources;
-	const char *define;         /* one macro, "NAME" or "NAME=VALUE"; NULL = none */
-	struct buf *warnings;       /* gets what the compiler said although it succeeded */
+	const char *define;   /* one macro, "NAME" or "NAME=VALUE"; NULL = none */
+	struct buf *warnings; /* gets what the compiler said although it succeeded */
 };
 
 /*

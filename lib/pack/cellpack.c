@@ -66,17 +66,38 @@ static bool parse(int argc, char **argv, struct options *o)
 
 	while (ok && (c = getopt(argc, argv, "o:d:c:I:s:n:a:l:g:q:")) != -1) {
 		switch (c) {
-		case 'o': o->output = optarg; break;
-		case 'd': o->depfile = optarg; break;
-		case 'c': o->cc = optarg; break;
-		case 'g': o->debug = optarg; break;
-		case 'n': o->name = optarg; break;
-		case 'q': o->sequence = strtoull(optarg, NULL, 10); break;
-		case 'I': ok = push(&o->includes, optarg); break;
-		case 's': ok = push(&o->scans, optarg); break;
-		case 'a': ok = push(&o->abis, optarg); break;
-		case 'l': ok = push(&o->archives, optarg); break;
-		default: return false;
+		case 'o':
+			o->output = optarg;
+			break;
+		case 'd':
+			o->depfile = optarg;
+			break;
+		case 'c':
+			o->cc = optarg;
+			break;
+		case 'g':
+			o->debug = optarg;
+			break;
+		case 'n':
+			o->name = optarg;
+			break;
+		case 'q':
+			o->sequence = strtoull(optarg, NULL, 10);
+			break;
+		case 'I':
+			ok = push(&o->includes, optarg);
+			break;
+		case 's':
+			ok = push(&o->scans, optarg);
+			break;
+		case 'a':
+			ok = push(&o->abis, optarg);
+			break;
+		case 'l':
+			ok = push(&o->archives, optarg);
+			break;
+		default:
+			return false;
 		}
 	}
 	for (; ok && optind < argc; optind++)
@@ -172,7 +193,8 @@ static int join(const struct options *o, struct bundle **bundles, struct bundle_
 
 	for (size_t i = 0; i < o->rest.n && r == 0; i++) {
 		r = bundle_open_file(o->rest.item[i], &bundles[i], reasons);
-		for (size_t k = 0; r == 0 && k < bundle_n_cells(bundles[i]) && n < BUNDLE_CELLS_MAX; k++) {
+		for (size_t k = 0; r == 0 && k < bundle_n_cells(bundles[i]) && n < BUNDLE_CELLS_MAX;
+		     k++) {
 			struct bundle_cell c = bundle_cell_at(bundles[i], k);
 
 			cells[n++] = (struct bundle_input){c.manifest, c.object, c.size};
@@ -232,8 +254,8 @@ static int run_check(const struct options *o, struct reasons *reasons)
 						c->imports[k]->name);
 			else if (e->abi != c->imports[k]->abi)
 				r = reasons_add(reasons, "abi-mismatch",
-						"%s: %s: compiled against another type than %s", c->name,
-						e->name, e->signature);
+						"%s: %s: compiled against another type than %s",
+						c->name, e->name, e->signature);
 		}
 	}
 	return r;
@@ -244,7 +266,8 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *verb;
 		int (*run)(const struct options *o, struct reasons *reasons);
-	} verbs[] = {{"abi", run_abi}, {"cell", run_cell}, {"join", run_join}, {"check", run_check}};
+	} verbs[] = {
+		{"abi", run_abi}, {"cell", run_cell}, {"join", run_join}, {"check", run_check}};
 	__attribute__((cleanup(reasons_done))) struct reasons reasons = {0};
 	static struct options o;
 

@@ -16,7 +16,8 @@ const char *pack_definer(const struct pack *p, const struct object_symbol *s)
 		const struct object *o = &p->files[i].object;
 
 		for (size_t k = 1; k < o->n_symbols; k++)
-			if (o->symbols[k].bind != STB_LOCAL && o->symbols[k].place != OBJECT_UNDEFINED &&
+			if (o->symbols[k].bind != STB_LOCAL &&
+			    o->symbols[k].place != OBJECT_UNDEFINED &&
 			    strcmp(o->symbols[k].name, s->name) == 0)
 				return p->files[i].path;
 	}
@@ -51,8 +52,9 @@ static int refuse_section(struct pack *p, uint32_t at, const char *code, const c
 			r = reasons_add(p->reasons, code, "%s: section %s, symbol %s: %s",
 					pack_definer(p, s), section, s->name, why);
 	}
-	return r ? r : reasons_add(p->reasons, code, "%s: section %s: %s", p->files[0].path, section,
-				   why);
+	return r ? r
+		 : reasons_add(p->reasons, code, "%s: section %s: %s", p->files[0].path, section,
+			       why);
 }
 
 static bool starts_with(const char *s, const char *prefix)
@@ -103,8 +105,9 @@ bool pack_resolves_to_zero(const struct pack *p, const struct object_symbol *s)
 
 static int check_import(struct pack *p, const struct object_symbol *s)
 {
-	if (s->place != OBJECT_UNDEFINED || !*s->name || s->type == STT_TLS || pack_is_slot(s->name) ||
-	    pack_resolves_to_zero(p, s) || pack_declared(p, ABI_FUNCTION, s->name))
+	if (s->place != OBJECT_UNDEFINED || !*s->name || s->type == STT_TLS ||
+	    pack_is_slot(s->name) || pack_resolves_to_zero(p, s) ||
+	    pack_declared(p, ABI_FUNCTION, s->name))
 		return 0;
 	return reasons_add(p->reasons, "undeclared-import",
 			   "%s: import %s is declared in no public header of the SDK or of a cell",
@@ -122,7 +125,8 @@ static int check_symbol(struct pack *p, const struct object_symbol *s)
 				   pack_definer(p, s), s->name);
 	if (s->type == STT_TLS)
 		return reasons_add(p->reasons, "tls", "%s: symbol %s is thread-local",
-				   s->place == OBJECT_UNDEFINED ? p->files[0].path : pack_definer(p, s),
+				   s->place == OBJECT_UNDEFINED ? p->files[0].path
+								: pack_definer(p, s),
 				   s->name);
 	if (strlen(s->name) >= 64 && s->bind != STB_LOCAL)
 		return reasons_add(p->reasons, "bad-object", "%s: symbol %s: the name is too long",
@@ -182,7 +186,8 @@ static const char *reloc_fault(const struct object_section *s, const struct obje
 	default:
 		return "the loader does not know this relocation";
 	}
-	return s->size < bytes || r->offset > s->size - bytes ? "it reaches past the section's end" : NULL;
+	return s->size < bytes || r->offset > s->size - bytes ? "it reaches past the section's end"
+							      : NULL;
 }
 
 static int check_relocs(struct pack *p, uint32_t at)

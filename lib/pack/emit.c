@@ -6,16 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-	uint64_t flags;
-} section_form[_PACK_SECTION_MAX] = {
-	[PACK_TEXT] = {SHF_ALLOC | SHF_EXECINSTR},
-	[PACK_RODATA] = {SHF_ALLOC},
-	[PACK_RELRO] = {SHF_ALLOC | SHF_WRITE}, /* until it is relocated, then sealed */
-	[PACK_STATE] = {SHF_ALLOC | SHF_WRITE},
-	[PACK_EH_FRAME] = {SHF_ALLOC},
-	[PACK_EXCEPT_TABLE] = {SHF_ALLOC},
-};
+static uint64_t flags_of(enum pack_section kind)
+{
+	switch (kind) {
+	case PACK_TEXT:
+		return SHF_ALLOC | SHF_EXECINSTR;
+	case PACK_RELRO: /* writable until it is relocated, then sealed */
+	case PACK_STATE:
+		return SHF_ALLOC | SHF_WRITE;
+	default:
+		return SHF_ALLOC;
+	}
+}
 
 struct emit {
 	struct pack *p;
@@ -59,7 +61,7 @@ static int copy_section(struct emit *e, uint32_t at, enum pack_section kind)
 	struct object_section s = {
 		.name = pack_section_names[kind],
 		.type = SHT_PROGBITS,
-		.flags = section_form[kind].flags,
+		.flags = flags_of(kind),
 		.align = from->align,
 		.size = from->size,
 	};
@@ -116,9 +118,10 @@ static int copy_sections(struct emit *e)
 static int refuse(struct emit *e, const struct object_section *s, const struct object_reloc *r,
 		  const char *why)
 {
-	return reasons_add(e->p->reasons, "bad-relocation", "%s: section %s+0x%llx: %s against %s: %s",
-			   e->p->files[0].path, s->name, (unsigned long long)r->offset,
-			   object_reloc_name(r->type), e->p->linked.symbols[r->symbol].name, why);
+	return reasons_add(e->p->reasons, "bad-relocation",
+			   "%s: section %s+0x%llx: %s against %s: %s", e->p->files[0].path, s->name,
+			   (unsigned long long)r->offset, object_reloc_name(r->type),
+			   e->p->linked.symbols[r->symbol].name, why);
 }
 
 static void put_le32(uint8_t *to, uint32_t v)
@@ -301,14 +304,18 @@ static bool is_public(const Theseus__Cell *c, const char *name)
 
 static int add_section_symbols(struct emit *e)
 {
-	struct object_symbol s = {.name = "", .file = "", .place = OBJECT_UNDEFINED,
-				  .section = OBJECT_NONE};
+	struct object_symbol s = {
+		.name = "", .file = "", .place = OBJECT_UNDEFINED, .section = OBJECT_NONE};
 
 	if (object_symbol_add(&e->p->out, &s) == OBJECT_NONE)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < e->p->out.n_sections; i++) {
-		s = (struct object_symbol){.name = "", .file = "", .bind = STB_LOCAL,
-					   .type = STT_SECTION, .place = OBJECT_DEFINED, .section = i};
+		s = (struct object_symbol){.name = "",
+					   .file = "",
+					   .bind = STB_LOCAL,
+					   .type = STT_SECTION,
+					   .place = OBJECT_DEFINED,
+					   .section = i};
 		if (object_symbol_add(&e->p->out, &s) == OBJECT_NONE)
 			return -ENOMEM;
 	}

@@ -24,7 +24,7 @@ struct pack {
 	struct object linked; /* all of it in one object */
 	Theseus__Cell *cell;
 
-	struct object out; /* the packed object */
+	struct object out;  /* the packed object */
 	uint8_t **contents; /* owned copies of the sections of `out`, which relocation changes */
 };
 

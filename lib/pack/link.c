@@ -12,12 +12,9 @@
 #include "base/file.h"
 
 const char *const pack_section_names[_PACK_SECTION_MAX] = {
-	[PACK_TEXT] = ".text",
-	[PACK_RODATA] = ".rodata",
-	[PACK_RELRO] = ".data.rel.ro",
-	[PACK_STATE] = ".theseus.state",
-	[PACK_EH_FRAME] = ".eh_frame",
-	[PACK_EXCEPT_TABLE] = ".gcc_except_table",
+	[PACK_TEXT] = ".text",         [PACK_RODATA] = ".rodata",
+	[PACK_RELRO] = ".data.rel.ro", [PACK_STATE] = ".theseus.state",
+	[PACK_EH_FRAME] = ".eh_frame", [PACK_EXCEPT_TABLE] = ".gcc_except_table",
 };
 
 enum pack_section pack_section_of(const char *name)
@@ -34,7 +31,8 @@ static const struct {
 	size_t record, symbol; /* 0: names none */
 } note_sections[] = {
 	{".theseus.info", 0, 0},
-	{".theseus.exports", sizeof(struct cell_export_note), offsetof(struct cell_export_note, name)},
+	{".theseus.exports", sizeof(struct cell_export_note),
+	 offsetof(struct cell_export_note, name)},
 	{".theseus.provides", sizeof(struct cell_provide_note),
 	 offsetof(struct cell_provide_note, symbol)},
 	{".theseus.consumes", 0, 0},
@@ -47,11 +45,12 @@ static const struct {
  */
 static void write_script(const struct pack_input *in, struct buf *out)
 {
-	buf_puts(out, "SECTIONS {\n"
-		      ".text 0 : { *(.text .text.*) }\n"
-		      ".rodata 0 : { *(.rodata .rodata.*) }\n"
-		      ".data.rel.ro 0 : { KEEP(*(.data.rel.ro.provides)) *(.data.rel.ro .data.rel.ro.*) "
-		      "*(.data.DW.ref.* .data.rel.DW.ref.* .data.rel.local.DW.ref.*)");
+	buf_puts(out,
+		 "SECTIONS {\n"
+		 ".text 0 : { *(.text .text.*) }\n"
+		 ".rodata 0 : { *(.rodata .rodata.*) }\n"
+		 ".data.rel.ro 0 : { KEEP(*(.data.rel.ro.provides)) *(.data.rel.ro .data.rel.ro.*) "
+		 "*(.data.DW.ref.* .data.rel.DW.ref.* .data.rel.local.DW.ref.*)");
 	for (const char *const *a = in->archives; a && *a; a++) {
 		const char *base = strrchr(*a, '/');
 
@@ -62,7 +61,8 @@ static void write_script(const struct pack_input *in, struct buf *out)
 		      ".eh_frame 0 : { KEEP(*(.eh_frame)) }\n"
 		      ".gcc_except_table 0 : { *(.gcc_except_table .gcc_except_table.*) }\n");
 	for (size_t i = 0; i < sizeof(note_sections) / sizeof(note_sections[0]); i++)
-		buf_printf(out, "%s 0 : { KEEP(*(%s)) }\n", note_sections[i].name, note_sections[i].name);
+		buf_printf(out, "%s 0 : { KEEP(*(%s)) }\n", note_sections[i].name,
+			   note_sections[i].name);
 	buf_puts(out, "}\n");
 }
 
@@ -140,7 +140,8 @@ static int run_linker(struct pack *p, const char *script, const char *output)
 {
 	__attribute__((cleanup(buf_done))) struct buf said = {0};
 	__attribute__((cleanup(arguments_done))) struct arguments a = {0};
-	const char *const head[] = {"ld", "-r", "--force-group-allocation", "-T", script, "-o", output};
+	const char *const head[] = {"ld", "-r",  "--force-group-allocation", "-T", script,
+				    "-o", output};
 	int r;
 
 	for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++)
@@ -185,7 +186,8 @@ static int read_files(struct pack *p)
 		f->path = p->in->objects[i];
 		r = file_read(f->path, OBJECT_BYTES_MAX, &f->data, &f->size);
 		if (r < 0)
-			return reasons_add(p->reasons, "bad-object", "%s: %s", f->path, strerror(-r));
+			return reasons_add(p->reasons, "bad-object", "%s: %s", f->path,
+					   strerror(-r));
 		r = object_parse(f->path, f->data, f->size, &f->object, p->reasons);
 		if (r < 0)
 			return r;

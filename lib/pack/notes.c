@@ -52,18 +52,22 @@ static int check_info(struct pack *p, const struct cell_info *i)
 
 	if (!terminated(i->name, sizeof(i->name)) || !terminated(i->version, sizeof(i->version)) ||
 	    !terminated(i->summary, sizeof(i->summary)))
-		return reasons_add(p->reasons, "bad-info", "%s: CELL_INFO: a text is too long", path);
+		return reasons_add(p->reasons, "bad-info", "%s: CELL_INFO: a text is too long",
+				   path);
 	if (!bundle_name_valid(i->name))
-		r = reasons_add(p->reasons, "bad-name",
-				"%s: CELL_INFO: name \"%s\" is not [a-z][a-z0-9_]* of at most %u bytes",
-				path, i->name, CELL_NAME_MAX - 1);
+		r = reasons_add(
+			p->reasons, "bad-name",
+			"%s: CELL_INFO: name \"%s\" is not [a-z][a-z0-9_]* of at most %u bytes",
+			path, i->name, CELL_NAME_MAX - 1);
 	if (p->in->name && strcmp(p->in->name, i->name) != 0)
-		r = reasons_add(p->reasons, "bad-name", "%s: CELL_INFO: name \"%s\", expected \"%s\"",
-				path, i->name, p->in->name);
+		r = reasons_add(p->reasons, "bad-name",
+				"%s: CELL_INFO: name \"%s\", expected \"%s\"", path, i->name,
+				p->in->name);
 	if (!bundle_version_valid(i->version))
-		r = reasons_add(p->reasons, "bad-version",
-				"%s: CELL_INFO: version \"%s\" is not a semantic version like 1.2.3",
-				path, i->version);
+		r = reasons_add(
+			p->reasons, "bad-version",
+			"%s: CELL_INFO: version \"%s\" is not a semantic version like 1.2.3", path,
+			i->version);
 	if (i->sdk_abi != SDK_ABI)
 		r = reasons_add(p->reasons, "bad-sdk-abi",
 				"%s: CELL_INFO: SDK ABI %u, this packer makes cells for %u", path,
@@ -138,8 +142,8 @@ static int add_export(struct pack *p, const struct cell_export_note *note)
 		return reasons_add(p->reasons, "bad-export", "%s: CELL_EXPORT: bad name", path);
 	for (size_t i = 0; i < p->cell->n_exports; i++)
 		if (strcmp(p->cell->exports[i]->name, note->name) == 0)
-			return reasons_add(p->reasons, "bad-export", "%s: %s is exported twice", path,
-					   note->name);
+			return reasons_add(p->reasons, "bad-export", "%s: %s is exported twice",
+					   path, note->name);
 	if (!defined_in(p, find_global(p, note->name), PACK_TEXT))
 		return reasons_add(p->reasons, "bad-export",
 				   "%s: export %s: the cell has no such global function", path,
@@ -147,12 +151,14 @@ static int add_export(struct pack *p, const struct cell_export_note *note)
 	e = pack_declared(p, ABI_FUNCTION, note->name);
 	if (!e)
 		return reasons_add(p->reasons, "undeclared-export",
-				   "%s: export %s is declared in no public header", path, note->name);
+				   "%s: export %s is declared in no public header", path,
+				   note->name);
 	if (blocking && !e->restartable)
-		return reasons_add(p->reasons, "not-restartable",
-				   "%s: export %s: a blocking export takes at most six integer arguments "
-				   "and returns a signed integer; it is %s",
-				   path, note->name, e->signature);
+		return reasons_add(
+			p->reasons, "not-restartable",
+			"%s: export %s: a blocking export takes at most six integer arguments "
+			"and returns a signed integer; it is %s",
+			path, note->name, e->signature);
 	x = malloc(sizeof(*x));
 	if (!x)
 		return -ENOMEM;
@@ -195,22 +201,24 @@ static int add_provide(struct pack *p, const struct cell_provide_note *note)
 
 	if (!terminated(note->interface, sizeof(note->interface)) ||
 	    !terminated(note->name, sizeof(note->name)) ||
-	    !terminated(note->symbol, sizeof(note->symbol)) || !bundle_name_valid(note->interface) ||
-	    !bundle_name_valid(note->name))
-		return reasons_add(p->reasons, "bad-provide",
-				   "%s: CELL_PROVIDE: a name is not [a-z][a-z0-9_]* of at most %u bytes",
-				   path, CELL_NAME_MAX - 1);
+	    !terminated(note->symbol, sizeof(note->symbol)) ||
+	    !bundle_name_valid(note->interface) || !bundle_name_valid(note->name))
+		return reasons_add(
+			p->reasons, "bad-provide",
+			"%s: CELL_PROVIDE: a name is not [a-z][a-z0-9_]* of at most %u bytes", path,
+			CELL_NAME_MAX - 1);
 	for (size_t i = 0; i < p->cell->n_provides; i++)
 		if (strcmp(p->cell->provides[i]->symbol, note->symbol) == 0)
-			return reasons_add(p->reasons, "bad-provide", "%s: %s %s is provided twice", path,
-					   note->interface, note->name);
+			return reasons_add(p->reasons, "bad-provide", "%s: %s %s is provided twice",
+					   path, note->interface, note->name);
 	if (!defined_in(p, find_global(p, note->symbol), PACK_RELRO))
-		return reasons_add(p->reasons, "bad-provide", "%s: %s %s: the cell has no table %s", path,
-				   note->interface, note->name, note->symbol);
+		return reasons_add(p->reasons, "bad-provide", "%s: %s %s: the cell has no table %s",
+				   path, note->interface, note->name, note->symbol);
 	e = pack_declared(p, ABI_INTERFACE, note->interface);
 	if (!e)
 		return reasons_add(p->reasons, "bad-provide",
-				   "%s: no public header has IFACE_DEFINE(%s)", path, note->interface);
+				   "%s: no public header has IFACE_DEFINE(%s)", path,
+				   note->interface);
 	v = malloc(sizeof(*v));
 	if (!v)
 		return -ENOMEM;
@@ -289,7 +297,8 @@ static int by_export(const void *a, const void *b)
 
 static int by_provide(const void *a, const void *b)
 {
-	const Theseus__Provide *x = *(Theseus__Provide *const *)a, *y = *(Theseus__Provide *const *)b;
+	const Theseus__Provide *x = *(Theseus__Provide *const *)a,
+			       *y = *(Theseus__Provide *const *)b;
 
 	return strcmp(x->symbol, y->symbol);
 }
@@ -311,7 +320,8 @@ static void sort_notes(Theseus__Cell *c)
 
 int pack_notes(struct pack *p)
 {
-	int (*const steps[])(struct pack *) = {read_info, read_exports, read_provides, read_consumes};
+	int (*const steps[])(struct pack *) = {read_info, read_exports, read_provides,
+					       read_consumes};
 	int all = 0;
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {

@@ -116,11 +116,11 @@ static void test_refusals(void **state)
 	struct buf b = {0};
 
 	(void)state;
-#define BAD(change, words)                 \
-	do {                               \
-		make(&b);                  \
-		change;                    \
-		expect_refused(&b, words); \
+#define BAD(change, words)                                                                         \
+	do {                                                                                       \
+		make(&b);                                                                          \
+		change;                                                                            \
+		expect_refused(&b, words);                                                         \
 	} while (0)
 	BAD(b.len = 40, "not an ELF object");
 	BAD(b.data[0] = 0, "not an ELF object");

@@ -8,7 +8,7 @@
 struct writer {
 	const struct object *o;
 	struct buf *out;
-	struct buf names;   /* one table for names of sections and symbols */
+	struct buf names; /* one table for names of sections and symbols */
 	struct buf headers;
 	unsigned int n_headers;
 };
@@ -117,7 +117,8 @@ static void put_relocs(struct writer *w, const struct object_section *s, uint32_
 	h.sh_offset = w->out->len;
 	for (size_t i = 0; i < s->n_relocs; i++) {
 		buf_put_le(w->out, s->relocs[i].offset, 8);
-		buf_put_le(w->out, ELF64_R_INFO((uint64_t)s->relocs[i].symbol, s->relocs[i].type), 8);
+		buf_put_le(w->out, ELF64_R_INFO((uint64_t)s->relocs[i].symbol, s->relocs[i].type),
+			   8);
 		buf_put_le(w->out, (uint64_t)s->relocs[i].addend, 8);
 	}
 	put_header(w, &h);
@@ -138,7 +139,8 @@ static void put_strings(struct writer *w)
 static void put_table(struct writer *w)
 {
 	Elf64_Ehdr e = {
-		.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+		.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB,
+			    EV_CURRENT},
 		.e_type = ET_REL,
 		.e_machine = EM_X86_64,
 		.e_version = EV_CURRENT,

@@ -79,7 +79,8 @@ static int read_section(struct reader *r, struct cursor *c, struct raw_section *
 	if (s->type != SHT_NOBITS && cursor_at(r->data, r->size, s->offset, s->size).bad)
 		return bad(r, "%s: section %zu lies outside the file", r->name, at);
 	if (s->align & (s->align - 1))
-		return bad(r, "%s: section %zu has an alignment that is no power of two", r->name, at);
+		return bad(r, "%s: section %zu has an alignment that is no power of two", r->name,
+			   at);
 	return 0;
 }
 
@@ -173,7 +174,8 @@ static int place_symbol(struct reader *r, struct object_symbol *s, uint16_t shnd
 	} else if (shndx == SHN_COMMON) {
 		s->place = OBJECT_COMMON;
 	} else if (shndx >= r->n_raw) {
-		return bad(r, "%s: symbol %zu names section %u of %zu", r->name, at, shndx, r->n_raw);
+		return bad(r, "%s: symbol %zu names section %u of %zu", r->name, at, shndx,
+			   r->n_raw);
 	} else {
 		s->place = r->raw[shndx].index == OBJECT_NONE ? OBJECT_ABSOLUTE : OBJECT_DEFINED;
 		s->section = r->raw[shndx].index;
@@ -245,12 +247,13 @@ static int read_relocs(struct reader *r, const struct raw_section *s, size_t at)
 	size_t n = s->size / sizeof(Elf64_Rela);
 	struct object_section *target;
 
-	if (s->entsize != sizeof(Elf64_Rela) || s->size % sizeof(Elf64_Rela) || s->link != r->symtab ||
-	    s->info >= r->n_raw || r->raw[s->info].index == OBJECT_NONE)
+	if (s->entsize != sizeof(Elf64_Rela) || s->size % sizeof(Elf64_Rela) ||
+	    s->link != r->symtab || s->info >= r->n_raw || r->raw[s->info].index == OBJECT_NONE)
 		return bad(r, "%s: relocation section %zu is broken", r->name, at);
 	target = &r->object->sections[r->raw[s->info].index];
 	if (target->relocs)
-		return bad(r, "%s: section '%s' has two tables of relocations", r->name, target->name);
+		return bad(r, "%s: section '%s' has two tables of relocations", r->name,
+			   target->name);
 	target->relocs = calloc(n ? n : 1, sizeof(*target->relocs));
 	if (!target->relocs)
 		return -ENOMEM;
@@ -265,8 +268,8 @@ static int read_relocs(struct reader *r, const struct raw_section *s, size_t at)
 		rel->type = ELF64_R_TYPE(info);
 		rel->symbol = (uint32_t)ELF64_R_SYM(info);
 		if (rel->symbol >= r->object->n_symbols)
-			return bad(r, "%s: relocation %zu of '%s' names symbol %u of %zu", r->name, i,
-				   target->name, rel->symbol, r->object->n_symbols);
+			return bad(r, "%s: relocation %zu of '%s' names symbol %u of %zu", r->name,
+				   i, target->name, rel->symbol, r->object->n_symbols);
 		if (rel->offset >= target->size)
 			return bad(r, "%s: relocation %zu of '%s' lies outside of it", r->name, i,
 				   target->name);

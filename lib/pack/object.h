@@ -31,7 +31,7 @@ struct object_section {
 	const char *name;
 	uint32_t type; /* SHT_* */
 	uint64_t flags, align, entsize, size;
-	const uint8_t *data; /* NULL for SHT_NOBITS */
+	const uint8_t *data;         /* NULL for SHT_NOBITS */
 	struct object_reloc *relocs; /* owned */
 	size_t n_relocs;
 };
@@ -47,7 +47,7 @@ enum object_place {
 
 struct object_symbol {
 	const char *name;
-	const char *file; /* name of the source file a local symbol came from, or "" */
+	const char *file;   /* name of the source file a local symbol came from, or "" */
 	uint8_t bind, type; /* STB_*, STT_* */
 	enum object_place place;
 	uint32_t section; /* index into sections when it is defined, else OBJECT_NONE */

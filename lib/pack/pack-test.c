@@ -12,26 +12,26 @@
 #include "pack.h"
 
 /* What the cells of this test see beside the SDK. */
-static const char probe_header[] =
-	"#ifndef PROBE_H\n#define PROBE_H\n#include <theseus/cell.h>\n"
-	"struct probe;\n"
-	"int probe_open(struct probe *p, size_t n);\n"
-	"void probe_close(struct probe *p);\n"
-	"double probe_real(int a);\n"
-	"int probe_wait(uint64_t ns);\n"
-	"int other_call(int a);\n"
-	"void *memcpy(void *to, const void *from, size_t n);\n"
-	"struct probe_ops { int (*run)(int a); const char *help; };\n"
-	"IFACE_DEFINE(probe_ops);\n"
-	"#endif\n";
+static const char probe_header[] = "#ifndef PROBE_H\n#define PROBE_H\n#include <theseus/cell.h>\n"
+				   "struct probe;\n"
+				   "int probe_open(struct probe *p, size_t n);\n"
+				   "void probe_close(struct probe *p);\n"
+				   "double probe_real(int a);\n"
+				   "int probe_wait(uint64_t ns);\n"
+				   "int other_call(int a);\n"
+				   "void *memcpy(void *to, const void *from, size_t n);\n"
+				   "struct probe_ops { int (*run)(int a); const char *help; };\n"
+				   "IFACE_DEFINE(probe_ops);\n"
+				   "#endif\n";
 
-static char *dir;              /* sources and objects */
-static char *headers;          /* probe.h */
+static char *dir;     /* sources and objects */
+static char *headers; /* probe.h */
 static struct abi_index index_;
 static const char *includes[3];
 
-#define INFO \
-	"CELL_INFO(.name = \"probe\", .version = \"1.2.3\", .summary = \"a probe\", .safety = CELL_SAFE);\n"
+#define INFO                                                                                       \
+	"CELL_INFO(.name = \"probe\", .version = \"1.2.3\", .summary = \"a probe\", .safety = "    \
+	"CELL_SAFE);\n"
 #define HEAD "#include <probe.h>\n" INFO
 
 static int group_setup(void **state)
@@ -121,14 +121,17 @@ static const char whole_cell[] =
 	"CELL_EXPORT(probe_open);\nCELL_EXPORT_BLOCKING(probe_wait);\n"
 	"CELL_CONSUMES(cell_ops);\n"
 	"int probe_shared(int a);\n"
-	"__attribute__((noinline)) static int helper(int a) { return other_call(a) + probe_shared(a); }\n"
-	"int probe_open(struct probe *p, size_t n) { probe.calls++; return helper((int)n) + CELL_SELF.id; }\n"
+	"__attribute__((noinline)) static int helper(int a) { return other_call(a) + "
+	"probe_shared(a); }\n"
+	"int probe_open(struct probe *p, size_t n) { probe.calls++; return helper((int)n) + "
+	"CELL_SELF.id; }\n"
 	"int probe_wait(uint64_t ns) { return helper((int)ns) + probe.log[4999]; }\n"
 	"static int run(int a) { return helper(a); }\n"
 	"CELL_PROVIDE(probe_ops, first) = { .run = run, .help = \"text\" };\n"
 	"int take(void) { return IFACE(probe_ops, first).h.slot; }\n";
-static const char whole_cell_b[] = "int probe_shared(int a) { return a * 3; }\n"
-				   "static const char t[] = \"xyz\"; const char *t_of(void) { return t; }\n";
+static const char whole_cell_b[] =
+	"int probe_shared(int a) { return a * 3; }\n"
+	"static const char t[] = \"xyz\"; const char *t_of(void) { return t; }\n";
 
 static void test_manifest(void **state)
 {
@@ -154,16 +157,19 @@ static void test_manifest(void **state)
 	assert_true(m->exports[1]->blocking);
 	assert_int_equal(m->n_imports, 1);
 	assert_string_equal(m->imports[0]->name, "other_call");
-	assert_true(m->imports[0]->abi == abi_index_find(&index_, ABI_FUNCTION, "other_call")->hash);
+	assert_true(m->imports[0]->abi ==
+		    abi_index_find(&index_, ABI_FUNCTION, "other_call")->hash);
 	assert_int_equal(m->n_provides, 1);
 	assert_string_equal(m->provides[0]->interface, "probe_ops");
 	assert_string_equal(m->provides[0]->name, "first");
 	assert_string_equal(m->provides[0]->symbol, "__provide_probe_ops__first");
-	assert_true(m->provides[0]->abi == abi_index_find(&index_, ABI_INTERFACE, "probe_ops")->hash);
+	assert_true(m->provides[0]->abi ==
+		    abi_index_find(&index_, ABI_INTERFACE, "probe_ops")->hash);
 	assert_int_equal(m->n_consumes, 1);
 	assert_string_equal(m->consumes[0], "cell_ops");
-	assert_string_equal(m->state_type,
-			    "struct probe_state { uint64_t calls; struct iface next; char log[5000]; }");
+	assert_string_equal(
+		m->state_type,
+		"struct probe_state { uint64_t calls; struct iface next; char log[5000]; }");
 	assert_int_equal(m->state_bytes, 5016);
 	assert_int_not_equal(m->state_schema, 0);
 	assert_int_equal(m->build_id.len, PACK_BUILD_ID_BYTES);
@@ -172,8 +178,9 @@ static void test_manifest(void **state)
 
 static void test_object(void **state)
 {
-	static const char *const sections[] = {".text", ".rodata", ".data.rel.ro", ".theseus.state",
-					       ".theseus.state.zero", ".eh_frame"};
+	static const char *const sections[] = {
+		".text",    ".rodata", ".data.rel.ro", ".theseus.state", ".theseus.state.zero",
+		".eh_frame"};
 	struct packed p = pack_two(whole_cell, whole_cell_b);
 	struct object o = parse_packed(&p.object);
 	const struct object_section *text;
@@ -215,12 +222,14 @@ static void test_object(void **state)
 
 static void test_deterministic(void **state)
 {
-	struct packed a = pack_two(whole_cell, whole_cell_b), b = pack_two(whole_cell, whole_cell_b);
+	struct packed a = pack_two(whole_cell, whole_cell_b),
+		      b = pack_two(whole_cell, whole_cell_b);
 
 	(void)state;
 	assert_int_equal(a.object.len, b.object.len);
 	assert_memory_equal(a.object.data, b.object.data, a.object.len);
-	assert_memory_equal(a.manifest->build_id.data, b.manifest->build_id.data, PACK_BUILD_ID_BYTES);
+	assert_memory_equal(a.manifest->build_id.data, b.manifest->build_id.data,
+			    PACK_BUILD_ID_BYTES);
 	assert_true(a.manifest->state_schema == b.manifest->state_schema);
 	assert_int_equal(a.debug.len, b.debug.len);
 	assert_memory_equal(a.debug.data, b.debug.data, a.debug.len);
@@ -236,13 +245,15 @@ static void test_debug(void **state)
 
 	(void)state;
 	assert_int_not_equal(at, OBJECT_NONE);
-	assert_memory_equal(o.sections[at].data + 16, p.manifest->build_id.data, PACK_BUILD_ID_BYTES);
+	assert_memory_equal(o.sections[at].data + 16, p.manifest->build_id.data,
+			    PACK_BUILD_ID_BYTES);
 	assert_int_not_equal(object_section_find(&o, ".debug_info"), OBJECT_NONE);
 	assert_int_not_equal(object_section_find(&o, ".debug_line"), OBJECT_NONE);
 	assert_int_equal(object_section_find(&packed, ".debug_info"), OBJECT_NONE);
 	/* the same functions at the same places */
 	assert_int_equal(find_symbol(&o, "helper")->value, find_symbol(&packed, "helper")->value);
-	assert_int_equal(find_symbol(&o, "probe_wait")->value, find_symbol(&packed, "probe_wait")->value);
+	assert_int_equal(find_symbol(&o, "probe_wait")->value,
+			 find_symbol(&packed, "probe_wait")->value);
 	object_done(&o);
 	object_done(&packed);
 	packed_done(&p);
@@ -255,8 +266,9 @@ static uint64_t schema_of(const char *members, const char *extra)
 	uint64_t schema;
 
 	(void)snprintf(source, sizeof(source),
-		       HEAD "%s\nstruct pointed { %s };\nstruct st { struct pointed *p; int n[4]; };\n"
-			    "CELL_STATE(struct st, st);\nint get(void) { return st.n[0]; }\n",
+		       HEAD
+		       "%s\nstruct pointed { %s };\nstruct st { struct pointed *p; int n[4]; };\n"
+		       "CELL_STATE(struct st, st);\nint get(void) { return st.n[0]; }\n",
 		       extra, members);
 	p = pack_two(source, NULL);
 	schema = p.manifest->state_schema;
@@ -280,9 +292,10 @@ static void test_schema(void **state)
  */
 static void test_incomplete_type(void **state)
 {
-	struct packed server = pack_two(
-		HEAD "struct probe { int secret; };\nCELL_EXPORT(probe_open);\n"
-		     "int probe_open(struct probe *p, size_t n) { return p->secret; }\n", NULL);
+	struct packed server =
+		pack_two(HEAD "struct probe { int secret; };\nCELL_EXPORT(probe_open);\n"
+			      "int probe_open(struct probe *p, size_t n) { return p->secret; }\n",
+			 NULL);
 	struct packed client = pack_two(
 		HEAD "int call(void);\nint call(void) { return probe_open(0, 1); }\n", NULL);
 
@@ -298,7 +311,8 @@ static void test_unwinder(void **state)
 {
 	struct packed p = pack_two(
 		HEAD "static void drop(int *p) { other_call(*p); }\n"
-		     "int f(void) { int v OWNED(drop) = other_call(1); return other_call(v); }\n", NULL);
+		     "int f(void) { int v OWNED(drop) = other_call(1); return other_call(v); }\n",
+		NULL);
 	struct object o = parse_packed(&p.object);
 	const struct object_section *relro = &o.sections[object_section_find(&o, ".data.rel.ro")];
 	const struct object_section *text = &o.sections[object_section_find(&o, ".text")];
@@ -323,11 +337,14 @@ static void test_unwinder(void **state)
 static void test_got(void **state)
 {
 	struct packed p = pack_two(
-		HEAD "extern int nobody(int) __attribute__((weak));\n"
-		     "int (*g(int w))(int) { return w ? other_call : nobody; }\n"
-		     "int h(int a) { __asm__ volatile(\"call *other_call@GOTPCREL(%%rip)\" ::: \"memory\");\n"
-		     " __asm__ volatile(\"cmpq other_call@GOTPCREL(%%rip), %%rax\" ::: \"memory\");\n"
-		     " __asm__ volatile(\"jmp *g@GOTPCREL(%%rip)\" ::: \"memory\"); return a; }\n", NULL);
+		HEAD
+		"extern int nobody(int) __attribute__((weak));\n"
+		"int (*g(int w))(int) { return w ? other_call : nobody; }\n"
+		"int h(int a) { __asm__ volatile(\"call *other_call@GOTPCREL(%%rip)\" ::: "
+		"\"memory\");\n"
+		" __asm__ volatile(\"cmpq other_call@GOTPCREL(%%rip), %%rax\" ::: \"memory\");\n"
+		" __asm__ volatile(\"jmp *g@GOTPCREL(%%rip)\" ::: \"memory\"); return a; }\n",
+		NULL);
 	struct object o = parse_packed(&p.object);
 	const struct object_section *text = &o.sections[0];
 	size_t pc = 0, got = 0;
@@ -337,7 +354,8 @@ static void test_got(void **state)
 	for (size_t i = 0; i < text->n_relocs; i++) {
 		pc += text->relocs[i].type == R_X86_64_PC32;
 		got += text->relocs[i].type == R_X86_64_REX_GOTPCRELX;
-		if (text->relocs[i].type == R_X86_64_PC32 && text->data[text->relocs[i].offset - 1] == 0xe8)
+		if (text->relocs[i].type == R_X86_64_PC32 &&
+		    text->data[text->relocs[i].offset - 1] == 0xe8)
 			assert_int_equal(text->data[text->relocs[i].offset - 2], 0x67);
 	}
 	assert_int_equal(pc, 2);
@@ -357,15 +375,18 @@ static void test_archive(void **state)
 	struct object o;
 
 	(void)state;
-	test_compile(dir, "f", "static int one(int a) { return a; }\n"
-			       "int (*table[])(int) = { one };\n"
-			       "int foreign(int n) { return table[n](n); }\n", NULL, includes);
+	test_compile(dir, "f",
+		     "static int one(int a) { return a; }\n"
+		     "int (*table[])(int) = { one };\n"
+		     "int foreign(int n) { return table[n](n); }\n",
+		     NULL, includes);
 	test_compile(dir, "g", "int never(int n) { return n; }\n", NULL, includes);
-	test_compile(dir, "a", HEAD "int foreign(int);\nCELL_EXPORT(probe_wait);\n"
-				    "int probe_wait(uint64_t n) { return foreign((int)n); }\n"
-				    "int dead(int n) { return foreign(n) * 2; }\n"
-				    "static int run(int n) { return foreign(n) + 1; }\n"
-				    "CELL_PROVIDE(probe_ops, first) = { .run = run };\n",
+	test_compile(dir, "a",
+		     HEAD "int foreign(int);\nCELL_EXPORT(probe_wait);\n"
+			  "int probe_wait(uint64_t n) { return foreign((int)n); }\n"
+			  "int dead(int n) { return foreign(n) * 2; }\n"
+			  "static int run(int n) { return foreign(n) + 1; }\n"
+			  "CELL_PROVIDE(probe_ops, first) = { .run = run };\n",
 		     "-ffunction-sections", includes);
 	(void)snprintf(path, sizeof(path), "%s/libforeign.a", dir);
 	(void)snprintf(f, sizeof(f), "%s/f.o", dir);
@@ -412,13 +433,20 @@ static const struct refusal {
 	{"bad-relocation", "R_X86_64_32S", "-fno-pic",
 	 HEAD "static const int t[4] = {1}; int f(long i) { return t[i]; }\n", NULL},
 	{"bad-relocation", "R_X86_64_32 against", NULL,
-	 HEAD "int f(void) { int v; __asm__(\"mov $other_call, %0\" : \"=r\"(v)); return v; }\n", NULL},
+	 HEAD "int f(void) { int v; __asm__(\"mov $other_call, %0\" : \"=r\"(v)); return v; }\n",
+	 NULL},
 	{"bad-relocation", "does not know", NULL,
-	 HEAD "__asm__(\".text\\n.reloc 0, R_X86_64_GOTPC32, other_call\\n.byte 0,0,0,0,0,0,0,0\");\n", NULL},
+	 HEAD
+	 "__asm__(\".text\\n.reloc 0, R_X86_64_GOTPC32, other_call\\n.byte 0,0,0,0,0,0,0,0\");\n",
+	 NULL},
 	{"ifunc", "symbol f", NULL,
-	 HEAD "static void *pick(void) { return 0; } int f(int) __attribute__((ifunc(\"pick\")));\n", NULL},
-	{"tls", "thread-local", NULL, HEAD "static __thread int t; int f(void) { return t++; }\n", NULL},
-	{"bad-relocation", "thread-local", NULL, HEAD "extern __thread int t; int f(void) { return t++; }\n", NULL},
+	 HEAD
+	 "static void *pick(void) { return 0; } int f(int) __attribute__((ifunc(\"pick\")));\n",
+	 NULL},
+	{"tls", "thread-local", NULL, HEAD "static __thread int t; int f(void) { return t++; }\n",
+	 NULL},
+	{"bad-relocation", "thread-local", NULL,
+	 HEAD "extern __thread int t; int f(void) { return t++; }\n", NULL},
 	{"common-symbol", "symbol shared", "-fcommon", HEAD "int shared;\n", NULL},
 	{"no-info", "0 CELL_INFO", NULL, "#include <probe.h>\nint f(int a) { return a; }\n", NULL},
 	{"no-info", "2 CELL_INFO", NULL, HEAD, HEAD},
@@ -426,49 +454,68 @@ static const struct refusal {
 	 HEAD "CELL_STATE(int, one); int f(void) { return one++; }\n",
 	 "#include <probe.h>\nCELL_STATE(int, two); int g(void) { return two++; }\n"},
 	{"two-states", "CELL_STATE two", NULL,
-	 HEAD "CELL_STATE(int, one); CELL_STATE(int, two); int f(void) { return one++ + two++; }\n", NULL},
-	{"bad-export", "probe_open: the cell has no such", NULL, HEAD "CELL_EXPORT(probe_open);\n", NULL},
+	 HEAD "CELL_STATE(int, one); CELL_STATE(int, two); int f(void) { return one++ + two++; }\n",
+	 NULL},
+	{"bad-export", "probe_open: the cell has no such", NULL, HEAD "CELL_EXPORT(probe_open);\n",
+	 NULL},
 	{"bad-export", "exported twice", NULL,
 	 HEAD "CELL_EXPORT(probe_open); int probe_open(struct probe *p, size_t n) { return 0; }\n",
 	 "#include <probe.h>\nCELL_EXPORT(probe_open);\n"},
 	{"bad-export", "no such global function", NULL,
-	 HEAD "CELL_EXPORT(hidden); static int hidden(void) { return 1; } int f(void) { return hidden(); }\n",
+	 HEAD "CELL_EXPORT(hidden); static int hidden(void) { return 1; } int f(void) { return "
+	      "hidden(); }\n",
 	 NULL},
 	{"undeclared-export", "hidden is declared in no public header", NULL,
 	 HEAD "CELL_EXPORT(hidden); int hidden(void) { return 1; }\n", NULL},
 	{"not-restartable", "probe_real", NULL,
 	 HEAD "CELL_EXPORT_BLOCKING(probe_real); double probe_real(int a) { return a; }\n", NULL},
 	{"not-restartable", "void (struct probe *)", NULL,
-	 HEAD "CELL_EXPORT_BLOCKING(probe_close); void probe_close(struct probe *p) { other_call(1); }\n",
+	 HEAD "CELL_EXPORT_BLOCKING(probe_close); void probe_close(struct probe *p) { "
+	      "other_call(1); }\n",
 	 NULL},
 	{"undeclared-import", "import private_call", NULL,
 	 HEAD "int private_call(int); int f(void) { return private_call(1); }\n", NULL},
 	{"bad-provide", "IFACE_DEFINE(odd_ops)", NULL,
 	 HEAD "struct odd_ops { int (*f)(void); }; static int f(void) { return 1; }\n"
-	      "CELL_PROVIDE(odd_ops, x) = { f };\n", NULL},
+	      "CELL_PROVIDE(odd_ops, x) = { f };\n",
+	 NULL},
 	{"bad-consume", "IFACE_DEFINE(odd_ops)", NULL, HEAD "CELL_CONSUMES(odd_ops);\n", NULL},
 	{"bad-name", "Probe", NULL,
-	 "#include <probe.h>\nCELL_INFO(.name = \"Probe\", .version = \"1.2.3\", .safety = CELL_SAFE);\n", NULL},
+	 "#include <probe.h>\nCELL_INFO(.name = \"Probe\", .version = \"1.2.3\", .safety = "
+	 "CELL_SAFE);\n",
+	 NULL},
 	{"bad-name", "expected \"probe\"", NULL,
-	 "#include <probe.h>\nCELL_INFO(.name = \"prober\", .version = \"1.2.3\", .safety = CELL_SAFE);\n", NULL},
+	 "#include <probe.h>\nCELL_INFO(.name = \"prober\", .version = \"1.2.3\", .safety = "
+	 "CELL_SAFE);\n",
+	 NULL},
 	{"bad-version", "1.2", NULL,
-	 "#include <probe.h>\nCELL_INFO(.name = \"probe\", .version = \"1.2\", .safety = CELL_SAFE);\n", NULL},
+	 "#include <probe.h>\nCELL_INFO(.name = \"probe\", .version = \"1.2\", .safety = "
+	 "CELL_SAFE);\n",
+	 NULL},
 	{"bad-sdk-abi", "SDK ABI 99", NULL,
 	 "#include <probe.h>\n"
-	 "CELL_INFO(.name = \"probe\", .version = \"1.2.3\", .safety = CELL_SAFE, .sdk_abi = 99);\n", NULL},
+	 "CELL_INFO(.name = \"probe\", .version = \"1.2.3\", .safety = CELL_SAFE, .sdk_abi = "
+	 "99);\n",
+	 NULL},
 	{"bad-info", "unknown grants 0x40", NULL,
 	 "#include <probe.h>\n"
-	 "CELL_INFO(.name = \"probe\", .version = \"1.2.3\", .safety = CELL_UNSAFE, .grants = 64);\n", NULL},
+	 "CELL_INFO(.name = \"probe\", .version = \"1.2.3\", .safety = CELL_UNSAFE, .grants = "
+	 "64);\n",
+	 NULL},
 	{"bad-info", "CELL_SAFE or CELL_UNSAFE", NULL,
 	 "#include <probe.h>\nCELL_INFO(.name = \"probe\", .version = \"1.2.3\");\n", NULL},
 	{"bad-info", "gate grants", NULL,
 	 "#include <probe.h>\n"
-	 "CELL_INFO(.name = \"probe\", .version = \"1.2.3\", .safety = CELL_SAFE, .grants = 1);\n", NULL},
+	 "CELL_INFO(.name = \"probe\", .version = \"1.2.3\", .safety = CELL_SAFE, .grants = 1);\n",
+	 NULL},
 	{"bad-info", ".quiescence", NULL,
 	 "#include <probe.h>\n"
-	 "CELL_INFO(.name = \"probe\", .version = \"1.2.3\", .safety = CELL_SAFE, .quiescence = 9);\n", NULL},
+	 "CELL_INFO(.name = \"probe\", .version = \"1.2.3\", .safety = CELL_SAFE, .quiescence = "
+	 "9);\n",
+	 NULL},
 	{"bad-info", "another SDK", NULL,
-	 "#include <probe.h>\nchar x[7] __attribute__((section(\".theseus.info\"))) = \"x\";\n", NULL},
+	 "#include <probe.h>\nchar x[7] __attribute__((section(\".theseus.info\"))) = \"x\";\n",
+	 NULL},
 	{"link-failed", "multiple definition", NULL, HEAD "int twice(void) { return 1; }\n",
 	 "int twice(void) { return 2; }\n"},
 };
@@ -513,7 +560,8 @@ static void test_no_types(void **state)
 	char object[TEST_PATH], tool[] = "objcopy", option[] = "-R.BTF";
 
 	(void)state;
-	test_compile(dir, "a", HEAD "CELL_STATE(int, st); int f(void) { return st++; }\n", NULL, includes);
+	test_compile(dir, "a", HEAD "CELL_STATE(int, st); int f(void) { return st++; }\n", NULL,
+		     includes);
 	(void)snprintf(object, sizeof(object), "%s/a.o", dir);
 	assert_int_equal(child_run((char *[]){tool, option, object, NULL}, &said), 0);
 	assert_int_equal(pack_objects(false, NULL, &p, &reasons), -EPERM);
@@ -530,10 +578,11 @@ static void test_all_reasons(void **state)
 	struct reasons reasons = {0};
 
 	(void)state;
-	test_compile(dir, "a", "#include <probe.h>\n"
-			       "CELL_INFO(.name = \"probe\", .version = \"x\", .safety = CELL_SAFE);\n"
-			       "int counter; CELL_EXPORT(probe_open);\n"
-			       "int nowhere(void); int f(void) { return nowhere() + counter++; }\n",
+	test_compile(dir, "a",
+		     "#include <probe.h>\n"
+		     "CELL_INFO(.name = \"probe\", .version = \"x\", .safety = CELL_SAFE);\n"
+		     "int counter; CELL_EXPORT(probe_open);\n"
+		     "int nowhere(void); int f(void) { return nowhere() + counter++; }\n",
 		     NULL, includes);
 	assert_int_equal(pack_objects(false, NULL, &p, &reasons), -EPERM);
 	assert_int_equal(reasons.n, 4);
@@ -564,18 +613,12 @@ static void test_inputs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_manifest),
-		cmocka_unit_test(test_object),
-		cmocka_unit_test(test_deterministic),
-		cmocka_unit_test(test_debug),
-		cmocka_unit_test(test_schema),
-		cmocka_unit_test(test_incomplete_type),
-		cmocka_unit_test(test_unwinder),
-		cmocka_unit_test(test_got),
-		cmocka_unit_test(test_archive),
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_no_types),
-		cmocka_unit_test(test_all_reasons),
+		cmocka_unit_test(test_manifest),      cmocka_unit_test(test_object),
+		cmocka_unit_test(test_deterministic), cmocka_unit_test(test_debug),
+		cmocka_unit_test(test_schema),        cmocka_unit_test(test_incomplete_type),
+		cmocka_unit_test(test_unwinder),      cmocka_unit_test(test_got),
+		cmocka_unit_test(test_archive),       cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_no_types),      cmocka_unit_test(test_all_reasons),
 		cmocka_unit_test(test_inputs),
 	};
 

@@ -19,9 +19,19 @@
 
 /* gcc, whatever compiles the test: cells are GCC's. */
 static const char *const test_flags[] = {
-	"-std=gnu11", "-ffreestanding", "-O2", "-g", "-gbtf", "-fPIE", "-fno-stack-protector",
-	"-fcf-protection=none", "-fexceptions", "-fnon-call-exceptions",
-	"-fasynchronous-unwind-tables", "-fno-common", NULL,
+	"-std=gnu11",
+	"-ffreestanding",
+	"-O2",
+	"-g",
+	"-gbtf",
+	"-fPIE",
+	"-fno-stack-protector",
+	"-fcf-protection=none",
+	"-fexceptions",
+	"-fnon-call-exceptions",
+	"-fasynchronous-unwind-tables",
+	"-fno-common",
+	NULL,
 };
 
 static inline void test_write(const char *dir, const char *name, const char *text)

@@ -84,7 +84,8 @@ static int write_debug(struct pack *p, struct buf *out)
 			r = -ENOMEM;
 	}
 	if (r == 0) {
-		struct object_section s = {.name = ".note.gnu.build-id", .type = SHT_NOTE, .align = 4};
+		struct object_section s = {
+			.name = ".note.gnu.build-id", .type = SHT_NOTE, .align = 4};
 
 		build_id_note(p->cell, &note);
 		s.data = note.data;

@@ -31,8 +31,8 @@
 #define PACK_STATE_TEXT_MAX 1000u /* bytes of state_type, about */
 
 struct pack_input {
-	const char *name;            /* the cell's name must be this; NULL = any */
-	const char *const *objects;  /* NULL-terminated paths of .o files, in link order */
+	const char *name;           /* the cell's name must be this; NULL = any */
+	const char *const *objects; /* NULL-terminated paths of .o files, in link order */
 	/*
 	 * NULL-terminated paths of foreign .a files; NULL = none. With any, functions and data
 	 * that nothing leads to are dropped (compile with -ffunction-sections -fdata-sections).

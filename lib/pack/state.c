@@ -36,10 +36,11 @@ static int find_state(struct pack *p, struct state *ret_state)
 			    pack_section_of(o->sections[s->section].name) != PACK_STATE)
 				continue;
 			if (found.symbol)
-				r = reasons_add(p->reasons, "two-states",
-						"%s: CELL_STATE %s, but %s has CELL_STATE %s already",
-						p->files[i].path, s->name, found.file->path,
-						found.symbol->name);
+				r = reasons_add(
+					p->reasons, "two-states",
+					"%s: CELL_STATE %s, but %s has CELL_STATE %s already",
+					p->files[i].path, s->name, found.file->path,
+					found.symbol->name);
 			found = (struct state){&p->files[i], s};
 		}
 	}
@@ -60,8 +61,9 @@ static int hash_state(struct pack *p, const struct state *state, const struct bt
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0)
-		return reasons_add(p->reasons, "bad-state", "%s: the type of state %s cannot be read",
-				   state->file->path, state->symbol->name);
+		return reasons_add(p->reasons, "bad-state",
+				   "%s: the type of state %s cannot be read", state->file->path,
+				   state->symbol->name);
 	p->cell->state_type = strdup(buf_str(&text));
 	return p->cell->state_type ? 0 : -ENOMEM;
 }

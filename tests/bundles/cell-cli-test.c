@@ -66,7 +66,8 @@ static void test_build(void **state)
 	path_in(sources, source_dir, "cells/greeter");
 	path_in(out_file, dir, "greeter.cells");
 	path_in(built, build_dir, "cells/greeter-v2.cells");
-	assert_int_equal(run(&out, "cell", "build", sources, "-o", out_file, "-DGREETER_VERSION_2"), 0);
+	assert_int_equal(run(&out, "cell", "build", sources, "-o", out_file, "-DGREETER_VERSION_2"),
+			 0);
 	assert_non_null(strstr(buf_str(&out), "greeter 2.0.0"));
 	assert_int_equal(file_read(out_file, 1 << 20, &a, &a_size), 0);
 	assert_int_equal(file_read(built, 1 << 20, &b, &b_size), 0);

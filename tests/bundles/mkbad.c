@@ -274,8 +274,12 @@ static void duplicate_symbol(struct victim *v)
 
 static void add_symbols(struct object *o, unsigned int n)
 {
-	const struct object_symbol s = {.name = "", .file = "", .bind = STB_GLOBAL, .type = STT_NOTYPE,
-					.place = OBJECT_ABSOLUTE, .section = OBJECT_NONE};
+	const struct object_symbol s = {.name = "",
+					.file = "",
+					.bind = STB_GLOBAL,
+					.type = STT_NOTYPE,
+					.place = OBJECT_ABSOLUTE,
+					.section = OBJECT_NONE};
 
 	for (unsigned int i = 0; i < n; i++)
 		if (object_symbol_add(o, &s) == OBJECT_NONE)
@@ -394,7 +398,8 @@ static void make_object_kind(const struct bundle *good, const char *dir, size_t 
 	(void)crypto_hash_sha256(digest, v.bytes.data, v.bytes.len);
 	memcpy(v.cell->sha256.data, digest, sizeof(digest));
 	v.cell->size = v.bytes.len;
-	if (bundle_write_raw(v.manifest, (const uint8_t *const[]){v.bytes.data}, &v.bytes.len, &out) < 0)
+	if (bundle_write_raw(v.manifest, (const uint8_t *const[]){v.bytes.data}, &v.bytes.len,
+			     &out) < 0)
 		fail("cannot write a bundle");
 	write_kind(dir, object_kinds[at].kind, out.data, out.len);
 	theseus__manifest__free_unpacked(v.manifest, NULL);

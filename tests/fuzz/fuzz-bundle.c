@@ -20,7 +20,8 @@ static void check_object(const struct object *o, size_t size)
 
 		FUZZ_CHECK(s->type == SHT_NOBITS || s->size <= size);
 		for (size_t k = 0; k < s->n_relocs; k++)
-			FUZZ_CHECK(s->relocs[k].symbol < o->n_symbols && s->relocs[k].offset < s->size);
+			FUZZ_CHECK(s->relocs[k].symbol < o->n_symbols &&
+				   s->relocs[k].offset < s->size);
 	}
 	for (size_t i = 0; i < o->n_symbols; i++)
 		FUZZ_CHECK(o->symbols[i].place != OBJECT_DEFINED ||
@@ -35,7 +36,8 @@ static void try_object(const uint8_t *data, size_t size)
 	if (object_parse("input", data, size, &o, NULL) < 0)
 		return;
 	check_object(&o, size);
-	if (object_write(&o, &out) == 0 && object_parse("output", out.data, out.len, &again, NULL) == 0) {
+	if (object_write(&o, &out) == 0 &&
+	    object_parse("output", out.data, out.len, &again, NULL) == 0) {
 		FUZZ_CHECK(again.n_sections == o.n_sections && again.n_symbols == o.n_symbols);
 		object_done(&again);
 	}
@@ -70,7 +72,8 @@ static void try_bundle(const uint8_t *data, size_t size)
 		struct bundle_cell c = bundle_cell_at(b, i), found;
 
 		FUZZ_CHECK(c.size == c.manifest->size && bundle_name_valid(c.manifest->name));
-		FUZZ_CHECK(bundle_cell_find(b, c.manifest->name, &found) == 0 && found.object == c.object);
+		FUZZ_CHECK(bundle_cell_find(b, c.manifest->name, &found) == 0 &&
+			   found.object == c.object);
 	}
 	bundle_free(b);
 	reasons_done(&reasons);
