@@ -173,6 +173,31 @@ Theseus__Event *fake_take_event(uint32_t session)
 	return frame ? theseus__event__unpack(NULL, frame->header.length, frame->payload) : NULL;
 }
 
+void fake_drain(void)
+{
+	struct frame frame;
+	size_t taken;
+
+	while (frame_decode(f.decoder, f.out + f.out_at, f.out_len - f.out_at, &taken, &frame)) {
+		f.out_at += taken;
+		if (frame.header.type == FRAME_RESPONSE) {
+			Theseus__Response *r =
+				theseus__response__unpack(NULL, frame.header.length, frame.payload);
+
+			CHECK(r && (r->status != THESEUS__STATUS__STATUS_OK) == (r->error != NULL));
+			theseus__response__free_unpacked(r, NULL);
+		} else {
+			Theseus__Event *e =
+				theseus__event__unpack(NULL, frame.header.length, frame.payload);
+
+			CHECK(frame.header.type == FRAME_EVENT && e);
+			theseus__event__free_unpacked(e, NULL);
+		}
+	}
+	f.out_at = f.out_len = 0;
+	CHECK(f.decoder->skipped == 0);
+}
+
 Theseus__Response *fake_call(uint32_t session, const Theseus__Request *req)
 {
 	fake_post(session, req);
@@ -575,6 +600,9 @@ void fake_start(void)
 
 void fake_stop(void)
 {
+	/* what is under way comes to its end first */
+	fake.hold_workers = fake.hold_swap = false;
+	fake_run();
 	agent_session_end_all();
 	agent_drop_out();
 	heap_free(agent->answers);

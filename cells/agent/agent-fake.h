@@ -46,6 +46,8 @@ void fake_run(void);
 /* The next answer to @session, NULL if none came. The caller frees it. */
 Theseus__Response *fake_take(uint32_t session);
 Theseus__Event *fake_take_event(uint32_t session);
+/* Takes all that was sent, whoever it is for: every frame must be whole and well-formed. */
+void fake_drain(void);
 /* Posts, runs and takes. */
 Theseus__Response *fake_call(uint32_t session, const Theseus__Request *req);
 

@@ -341,6 +341,7 @@ static void uploads_are_checked_at_every_step(void **state)
 	expect_error(begin(1, 1ull << 40, 32), THESEUS__STATUS__STATUS_REFUSED, "too-large");
 	expect_upload(begin(1, 100000, 32), 0, 100000);
 	expect_error(chunk(1, 5000, 100), bad, "bad-request");
+	expect_error(chunk(1, 0, 0), bad, "bad-request");
 	expect_error(chunk(1, 1ull << 63, 100), bad, "bad-request");
 	expect_upload(chunk(1, 0, 60000), 60000, 40000);
 	expect_error(chunk(1, 0, 100), bad, "bad-request");

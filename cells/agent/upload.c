@@ -99,7 +99,7 @@ void agent_upload_chunk(const struct agent_call *call, struct agent_session *s,
 			   "no upload was begun in this session");
 		return;
 	}
-	if (m->offset != u->received || m->data.len > u->size - u->received) {
+	if (m->offset != u->received || m->data.len == 0 || m->data.len > u->size - u->received) {
 		agent_fail(call, THESEUS__STATUS__STATUS_BAD_REQUEST, "bad-request",
 			   "a chunk of %zu bytes at %llu, with %llu of %llu received", m->data.len,
 			   (unsigned long long)m->offset, (unsigned long long)u->received,
