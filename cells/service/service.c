@@ -259,7 +259,7 @@ static int start(const char *name, struct service_ops_h handle)
 {
 	const struct service_ops *ops = service_ops_get(handle);
 	struct service *s;
-	unsigned n;
+	uint64_t cpus;
 	int r;
 
 	if (!ops)
@@ -267,9 +267,11 @@ static int start(const char *name, struct service_ops_h handle)
 	s = enter(name, handle, &r);
 	if (!s)
 		return r;
-	n = ops->cpu == SERVICE_EACH_CPU ? cpu_online() : 1;
-	for (unsigned i = 0; i < n && r >= 0; i++)
-		r = start_runner(s, ops, i);
+	cpus = ops->cpu == SERVICE_EACH_CPU ? cpu_online_mask() : 1;
+	for (unsigned i = 0; i < GATE_MAX_CPUS && r >= 0; i++) {
+		if (cpus >> i & 1)
+			r = start_runner(s, ops, i);
+	}
 	if (r < 0)
 		failed(s, r, 0);
 	return r;

@@ -104,7 +104,7 @@ int task_spawn(const struct task_attr *attr, struct task_ops_h entry, uint64_t a
 {
 	static const struct task_attr plain = {.name = NULL};
 	const struct task_attr *a = attr ? attr : &plain;
-	uint64_t cpus = (1ull << cpu_count()) - 1;
+	uint64_t cpus = cpu_online_mask();
 	size_t stack = a->stack_bytes ? a->stack_bytes : TASK_STACK_DEFAULT;
 	struct task *task = NULL;
 	int r;

@@ -18,6 +18,7 @@ CELL_STATE(struct tasks, task_table) = {.n = 0};
 
 #define SCHED_DEFAULT "rr"
 #define IDLE_STACK_BYTES 8192
+#define CPU_LIMIT_NS (2 * CLOCK_S) /* for a CPU that has started to come to its idle task */
 #define NOTICE_WARNING 1 /* LOG_WARNING of a cell that comes later */
 
 struct tasks *tasks(void)
@@ -113,7 +114,7 @@ static int adopt_boot(uint64_t stack_start, uint64_t stack_end, struct task_ref 
 	task->head.stack_end = stack_end;
 	task->state = TASK_RUNNABLE;
 	task->started = true;
-	task->affinity = (1ull << cpu_count()) - 1;
+	task->affinity = TASK_ANY_CPU;
 	task->owner = CELL_SELF;
 	task->ctx.running = 1;
 	task->ctx.fs_base = (uintptr_t)&task->tls;
@@ -129,6 +130,7 @@ static int start_cpu(unsigned cpu)
 {
 	struct percpu *percpu = percpu_of(cpu);
 	struct task *idle;
+	uint64_t limit;
 	int r;
 
 	r = cpu_prepare(cpu);
@@ -143,6 +145,18 @@ static int start_cpu(unsigned cpu)
 	task_table.cpus[cpu].since_ns = clock_now_ns();
 	clock_sync_point();
 	r = (int)gate_cpu_start(cpu, (uintptr_t)switch_cpu_entry, idle->ctx.rsp);
+	if (r < 0) {
+		percpu->task = NULL;
+		task_table.cpus[cpu].idle = NULL;
+		record_free(idle);
+	}
+	/* it runs; what is started next shall find it */
+	limit = clock_after(CPU_LIMIT_NS);
+	while (r >= 0 && !(cpu_online_mask() >> cpu & 1)) {
+		if (clock_now_ns() > limit)
+			r = -ETIMEDOUT;
+		__builtin_ia32_pause();
+	}
 	clock_sync_point();
 	return r;
 }

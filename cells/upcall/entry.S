@@ -35,7 +35,6 @@ x87_default:
 	.cfi_signal_frame
 	.cfi_def_cfa %rsp, 152
 	.cfi_offset %rax, -152
-	.cfi_val_offset %rsp, 0
 	.cfi_undefined %rip
 	.endm
 

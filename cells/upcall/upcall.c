@@ -16,6 +16,7 @@ CELL_EXPORT(irq_attach_timer);
 CELL_EXPORT(irq_send);
 CELL_EXPORT(upcall_attach_preempt);
 CELL_EXPORT(cpu_online);
+CELL_EXPORT(cpu_online_mask);
 CELL_EXPORT(cpu_count);
 CELL_EXPORT(cpu_prepare);
 CELL_EXPORT(cpu_set_online);
@@ -206,6 +207,11 @@ unsigned cpu_online(void)
 	for (; online; online &= online - 1)
 		n++;
 	return n;
+}
+
+uint64_t cpu_online_mask(void)
+{
+	return __atomic_load_n(&upcall.online, __ATOMIC_ACQUIRE);
 }
 
 unsigned cpu_count(void)

@@ -227,6 +227,30 @@ static void run_one(unsigned number, const struct test *test)
 	say("%s %u - %s", tasktest.failed_checks == failed ? "ok" : "not ok", number, test->name);
 }
 
+static bool asked_for(const char *option)
+{
+	const struct boot_record *record = (const struct boot_record *)(uintptr_t)GATE_BOOT_RECORD;
+
+	return strstr(record->cmdline, option);
+}
+
+/* What ends the VM is a test of its own, asked for on the command line. */
+static void crash_tests(void)
+{
+	struct spinlock lock = {0};
+
+	if (asked_for("tasktest=lock")) {
+		spin_lock(&lock);
+		faulty(ROLE_NULL);
+	} else if (asked_for("tasktest=handler")) {
+		percpu_write(task, (struct task_head *)16);
+		faulty(ROLE_NULL);
+	} else if (asked_for("tasktest=landing")) {
+		percpu_write(landing, NULL);
+		faulty(ROLE_NULL);
+	}
+}
+
 static struct service_next step(void)
 {
 	const struct {
@@ -238,6 +262,7 @@ static struct service_next step(void)
 		      {service_tests, n_service_tests}};
 	unsigned number = 0;
 
+	crash_tests();
 	for (unsigned g = 0; g < ARRAY_SIZE(groups); g++) {
 		for (unsigned i = 0; i < groups[g].n; i++)
 			run_one(++number, &groups[g].tests[i]);

@@ -47,14 +47,14 @@ IFACE_DEFINE(task_ops);
 struct task_attr {
 	const char *name;   /* copied, cut to TASK_NAME_MAX; NULL = the provider's name */
 	size_t stack_bytes; /* at most TASK_STACK_MAX, rounded up to pages; 0 = default */
-	uint64_t affinity;  /* bit n: may run on CPU n; 0 = TASK_ANY_CPU. CPUs that are not there are ignored */
+	uint64_t affinity;  /* bit n: may run on CPU n; 0 = TASK_ANY_CPU. CPUs not online are ignored */
 	bool detached;      /* nobody joins it: reaped when it ends */
 	struct cell_ref owner; /* listed with it; {0} = the provider of the entry */
 };
 
 /*
  * Starts a task at @entry with @arg. @attr may be NULL. Result: 0, -ENOMEM, -EAGAIN (all
- * slots taken), -EINVAL (entry is stale, no such CPU, stack too large). Context: tasks.
+ * slots taken), -EINVAL (entry is stale, no such CPU online, stack too large). Context: tasks.
  */
 int task_spawn(const struct task_attr *attr, struct task_ops_h entry, uint64_t arg,
 	       struct task_ref *ret_task) MUST_USE;

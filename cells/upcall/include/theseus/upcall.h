@@ -50,6 +50,8 @@ int upcall_attach_preempt(struct preempt_ops_h handler) MUST_USE;
 
 /* CPUs that take upcalls: online ones, the boot CPU included. */
 unsigned cpu_online(void);
+/* The same as bits: one a CPU. */
+uint64_t cpu_online_mask(void);
 /* CPUs that the machine has: boot_record.cpus. */
 unsigned cpu_count(void);
 
