@@ -121,15 +121,16 @@ handle:
 	movl %gs:PERCPU_XSAVE_BYTES, %eax
 	subq %rax, %rsp
 	andq $-64, %rsp
+	/*
+	 * The header must be zero. So must be the gaps that XSAVE leaves: what an earlier call
+	 * left there would be taken for a pointer by the scan of stacks, again at each parking.
+	 */
+	movq %rsp, %rdi
+	movq %rbx, %rcx
+	subq %rsp, %rcx
+	shrq $3, %rcx
 	xorl %eax, %eax
-	movq %rax, 512(%rsp)
-	movq %rax, 520(%rsp)
-	movq %rax, 528(%rsp)
-	movq %rax, 536(%rsp)
-	movq %rax, 544(%rsp)
-	movq %rax, 552(%rsp)
-	movq %rax, 560(%rsp)
-	movq %rax, 568(%rsp)
+	rep stosq
 	/* not all ones: where CPL 3 runs natively XCR0 can be the host's, with more in it */
 	movl %gs:PERCPU_XSAVE_MASK, %eax
 	xorl %edx, %edx

@@ -66,7 +66,7 @@ static void fault_of_handler(unsigned vector, uint64_t id)
 static void dispatch(unsigned vector)
 {
 	struct irq_call call = {.vector = vector};
-	int64_t fault;
+	int64_t fault = 0;
 
 	if (vector == UPCALL_VECTOR_PARK) {
 		upcall_park_here();
