@@ -2,7 +2,6 @@
 /* Makes records of what the seed linked, from the objects it linked and where it put them. */
 #include <theseus/errno.h>
 #include <theseus/handoff.h>
-#include <theseus/heap.h>
 
 #include "stage.h"
 #include "state.h"
@@ -50,38 +49,19 @@ static int adopt_regions(struct record *r, const struct seed_cell *c)
 	return e;
 }
 
-/*
- * Links once more, into a scratch buffer for the addresses that the seed chose: that finds
- * the sites, and what lies in memory must be the same, except for the state, which lives.
- */
-static int adopt_verify(const struct staged_cell *cell, const struct namespace *ns,
-			struct loader_report *report)
+/* Relocates once more, without writing: that finds the sites, and proves memory right. */
+static int verify(const struct staged_cell *cell, const struct namespace *ns,
+		  struct loader_report *report)
 {
-	struct link_memory memory[LINK_REGIONS] = {0};
-	int r = 0;
+	struct link_memory memory[LINK_REGIONS];
 
-	for (unsigned i = 0; i < LINK_REGIONS; i++) {
-		memory[i].addr = window_addr(cell->new->regions[i].at);
-		if (i == LINK_STATE || cell->new->regions[i].bytes == 0)
-			continue;
-		memory[i].bytes = heap_alloc(CELL_SELF, cell->new->regions[i].bytes);
-		if (!memory[i].bytes)
-			r = -ENOMEM;
-	}
-	if (r == 0)
-		r = stage_link(cell, ns, memory, report);
 	for (unsigned i = 0; i < LINK_REGIONS; i++) {
 		const struct record_region *region = &cell->new->regions[i];
 
-		if (r == 0 && memory[i].bytes &&
-		    memcmp(memory[i].bytes, machine_bytes(region->at), region->bytes) != 0) {
-			report_add(report, "bad-seed", "%s: its %s is not what its object says",
-				   cell->new->name, i == LINK_TEXT ? "text" : "rodata");
-			r = -EINVAL;
-		}
-		heap_free(memory[i].bytes);
+		memory[i].addr = window_addr(region->at);
+		memory[i].bytes = region->bytes && i != LINK_STATE ? machine_bytes(region->at) : NULL;
 	}
-	return r;
+	return stage_link(cell, ns, memory, true, report);
 }
 
 static int adopt_cell(const struct archive *archive, const struct seed_handoff *seed,
@@ -137,7 +117,7 @@ static int adopt_all(const struct seed_handoff *seed, struct slice bundle,
 	}
 	r = namespace_create(records, n, 0, &loader_state()->namespace, report);
 	for (uint32_t i = 0; i < n && r == 0; i++)
-		r = adopt_verify(&cells[i], loader_state()->namespace, report);
+		r = verify(&cells[i], loader_state()->namespace, report);
 	return r;
 }
 

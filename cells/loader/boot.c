@@ -30,18 +30,6 @@ static __attribute__((noreturn)) void die_with(const char *what, const char *cel
 	die(what, &report);
 }
 
-void loader_mark(const char *what, const char *cell)
-{
-	struct loader_state *s = loader_state();
-	struct loader_mark *m;
-
-	if (s->n_marks == LOADER_MARKS_MAX)
-		return;
-	m = &s->marks[s->n_marks++];
-	(void)report_format(m->name, sizeof(m->name), "%s%s%s", what, *cell ? " " : "", cell);
-	m->tsc = __builtin_ia32_rdtsc();
-}
-
 /* ---- the rest of the bundle ---- */
 
 static void load_rest(const struct cell_boot *boot, struct slice bundle)

@@ -53,6 +53,11 @@ struct link_site {
 
 struct link_names {
 	/*
+	 * For what is linked already: the bytes are compared with what would be written, and
+	 * a difference is an error.
+	 */
+	bool verify;
+	/*
 	 * Address of the undefined symbol @index, called @name. Result: 0; -ENOENT when there is none (an
 	 * error that is reported here, unless the symbol is weak), other -errno when the
 	 * callback has reported the error itself.
@@ -75,7 +80,7 @@ void link_copy(const struct object *o, const struct link_layout *l,
 	       const struct link_memory memory[LINK_REGIONS]);
 
 /*
- * Applies all relocations to copied bytes. All reasons are reported.
+ * Applies all relocations to copied bytes, or verifies them. All reasons are reported.
  * Result: 0, -EINVAL, or what a callback returned.
  */
 int link_relocate(const struct object *o, const struct link_layout *l,

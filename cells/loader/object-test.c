@@ -354,7 +354,7 @@ static int lay_out(struct linked *l, struct build *b)
 
 static int link_it(struct linked *l)
 {
-	struct link_names names = {resolve, note, l};
+	struct link_names names = {.resolve = resolve, .site = note, .ctx = l};
 
 	link_copy(&l->object, &l->layout, l->memory);
 	return link_relocate(&l->object, &l->layout, l->memory, &names, &l->report);

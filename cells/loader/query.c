@@ -374,6 +374,18 @@ int loader_locate(uint64_t addr, struct loader_location *ret_location)
 
 /* ---- boot marks ---- */
 
+void loader_mark(const char *what, const char *cell)
+{
+	struct loader_state *s = loader_state();
+	struct loader_mark *m;
+
+	if (s->n_marks == LOADER_MARKS_MAX)
+		return;
+	m = &s->marks[s->n_marks++];
+	(void)report_format(m->name, sizeof(m->name), "%s%s%s", what, *cell ? " " : "", cell);
+	m->tsc = __builtin_ia32_rdtsc();
+}
+
 int loader_boot_mark_at(uint32_t index, char ret_name[LOADER_MARK_NAME], uint64_t *ret_tsc)
 {
 	struct loader_state *s = loader_state();

@@ -151,6 +151,23 @@ static void note_site(struct run *run, uint32_t type, int64_t addend, uint64_t a
 		fail(run, e);
 }
 
+/* Writes a value, or compares it with what stands there. */
+static void put(struct run *run, enum link_region region, uint64_t offset, uint64_t value,
+		size_t bytes, const char *section)
+{
+	uint8_t *at = run->memory[region].bytes;
+
+	if (!at)
+		return;
+	if (!run->names->verify) {
+		memcpy(at + offset, &value, bytes);
+	} else if (memcmp(at + offset, &value, bytes) != 0) {
+		report_add(run->report, "bad-seed", "%.*s: %s at 0x%lx is not linked as its object says",
+			   SLICE_ARG(run->o->cell), section, run->memory[region].addr + offset);
+		fail(run, -EINVAL);
+	}
+}
+
 /* How the loader sees a type: PLT32 is PC32, GOT forms are PC32 to the GOT entry. */
 static uint32_t basic_type(uint32_t type)
 {
@@ -205,9 +222,8 @@ static void apply(struct run *run, uint32_t section, const struct elf64_rela *r)
 		refuse(run, "relocation-range", section, r, "does not reach its target");
 		return;
 	}
-	if (run->memory[place.region].bytes)
-		memcpy(run->memory[place.region].bytes + offset, &value,
-		       link_site_is_wide(type) ? 8 : 4);
+	put(run, (enum link_region)place.region, offset, value, link_site_is_wide(type) ? 8 : 4,
+	    place.region == LINK_TEXT ? "text" : "data");
 	if (t.import)
 		note_site(run, type, r->addend, addr, section, symbol);
 }
@@ -221,7 +237,7 @@ static void fill_got(struct run *run)
 
 		if (index == LINK_NO_GOT || !find_target(run, i, &t))
 			continue;
-		memcpy(run->memory[LINK_RODATA].bytes + offset, &t.addr, sizeof(t.addr));
+		put(run, LINK_RODATA, offset, t.addr, sizeof(t.addr), "the GOT");
 		if (t.import)
 			note_site(run, R_X86_64_64, 0, run->memory[LINK_RODATA].addr + offset, 0, i);
 	}

@@ -74,12 +74,14 @@ static int note_site(void *ctx, const struct link_site *site)
 }
 
 int stage_link(const struct staged_cell *cell, const struct namespace *ns,
-	       const struct link_memory memory[LINK_REGIONS], struct loader_report *report)
+	       const struct link_memory memory[LINK_REGIONS], bool verify,
+	       struct loader_report *report)
 {
 	uint32_t index = namespace_index_of(ns, cell->new);
 	struct scope scope = {cell, ns, report, ns->first_link[index]};
-	struct link_names names = {resolve, note_site, &scope};
+	struct link_names names = {verify, resolve, note_site, &scope};
 
-	link_copy(&cell->object, &cell->layout, memory);
+	if (!verify)
+		link_copy(&cell->object, &cell->layout, memory);
 	return link_relocate(&cell->object, &cell->layout, memory, &names, report);
 }

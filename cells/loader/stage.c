@@ -368,7 +368,7 @@ static int link_cells(struct loader_stage *stage, struct loader_report *report)
 		}
 		if (!cell->new->keeps_state)
 			memory[LINK_STATE].bytes = NULL;
-		r = stage_link(cell, stage->after, memory, report);
+		r = stage_link(cell, stage->after, memory, false, report);
 		if (r < 0 && error != -ENOMEM)
 			error = r;
 		if (stage->boot)
@@ -464,8 +464,10 @@ int stage_create(struct slice bundle, bool boot, struct loader_stage **ret_stage
 	struct loader_stage *stage = alloc_zeroed(sizeof(*stage));
 	int r;
 
-	if (!stage)
+	if (!stage) {
+		report_add(report, "no-memory", "not enough memory to stage the bundle");
 		return -ENOMEM;
+	}
 	stage->boot = boot;
 	stage->before = loader_state()->namespace;
 	r = build(stage, bundle, report);

@@ -66,17 +66,18 @@ void stage_close_cell(struct staged_cell *cell);
 
 /*
  * Copies and relocates a cell to @memory in the scope of @ns, and records its sites.
- * Result: 0, -EINVAL with reasons, -ENOMEM.
+ * @verify: it is linked there already; compare. Result: 0, -EINVAL with reasons.
  */
 int stage_link(const struct staged_cell *cell, const struct namespace *ns,
-	       const struct link_memory memory[LINK_REGIONS], struct loader_report *report) MUST_USE;
+	       const struct link_memory memory[LINK_REGIONS], bool verify,
+	       struct loader_report *report) MUST_USE;
 
 /* The table of cell_ops of a linked cell, or NULL. */
 const struct cell_ops *record_ops(const struct record *r);
 
 /*
  * adopt.c: makes the first namespace of the cells that @seed names, whose objects are in
- * @bundle; memory must hold what linking them there gives, except for the state, which lives.
+ * @bundle; memory must hold what relocating them there gives, except for the state, which lives.
  * Only at boot: on failure nothing is cleaned up. Result: 0, -EINVAL with a reason, -ENOMEM.
  */
 struct seed_handoff;

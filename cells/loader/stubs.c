@@ -7,7 +7,6 @@
 #include "slots.h"
 #include "state.h"
 
-#define STUBS_PER_PAGE (PAGE_SIZE / STUB_BYTES)
 #define INT3 0xcc
 #define REX_W 0x48
 #define REX 0x40
@@ -17,13 +16,6 @@ extern const uint8_t loader_stub[] __attribute__((visibility("hidden")));
 extern const uint8_t loader_stub_slot[] __attribute__((visibility("hidden")));
 extern const uint8_t loader_stub_width[] __attribute__((visibility("hidden")));
 extern const uint8_t loader_stub_end[] __attribute__((visibility("hidden")));
-
-struct stub_page {
-	struct stub_page *next;
-	struct record_region region;
-	bool sealed;
-	uint8_t used[STUBS_PER_PAGE];
-};
 
 static uint32_t count_free(void)
 {

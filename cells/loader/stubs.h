@@ -10,6 +10,14 @@
 #include "machine.h"
 
 #define STUB_BYTES 96u
+#define STUBS_PER_PAGE (PAGE_SIZE / STUB_BYTES)
+
+struct stub_page {
+	struct stub_page *next;
+	struct record_region region;
+	bool sealed;
+	uint8_t used[STUBS_PER_PAGE];
+};
 
 /* Makes sure that @n stubs can be made. Result: 0, -ENOMEM or the gate's. */
 int stubs_reserve(uint32_t n) MUST_USE;

@@ -16,7 +16,7 @@ struct blob {
 
 #define BUILD_SECTIONS 32
 #define BUILD_SYMBOLS 64
-#define BUILD_RELAS 64
+#define BUILD_RELAS 512
 
 /* An object being made. Sections and symbols are numbered as they are added, from 1. */
 struct build {
