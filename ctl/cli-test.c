@@ -350,7 +350,7 @@ static void test_cell_show_and_deps(void **state)
 	assert_string_equal(field(fx, "schema"), "theseus.cell-show/1");
 	assert_string_equal(member(first_of(fx, "exports"), "abi"), "8000000000000001");
 	assert_int_equal(run(fx, "cell show greeter"), 0);
-	assert_out_has(fx->out, "int greet(char *, u64)");
+	assert_out_has(fx->out, "greet: int greet(char *, u64)");
 	assert_int_equal(run(fx, "--json cell show nobody"), CTL_FAILED);
 	assert_string_equal(field(fx, "code"), "no-such-cell");
 	assert_int_equal(run(fx, "cell deps greeter --reverse --json"), 0);

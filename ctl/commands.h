@@ -21,7 +21,7 @@ int cmd_cell_show(struct ctl *c, int argc, char **argv);
 int cmd_cell_deps(struct ctl *c, int argc, char **argv);
 int cmd_cell_build(struct ctl *c, int argc, char **argv);   /* cell-build.c */
 int cmd_cell_inspect(struct ctl *c, int argc, char **argv); /* cell-inspect.c */
-int cmd_symbols(struct ctl *c, int argc, char **argv); /* symbols.c */
+int cmd_symbols(struct ctl *c, int argc, char **argv);      /* symbols.c */
 
 int cmd_push(struct ctl *c, int argc, char **argv); /* swap.c */
 int cmd_swap_cell(struct ctl *c, int argc, char **argv);

@@ -17,6 +17,12 @@ struct domain_info {
 /* About the domain of @t, which transport_open_domain() has made. Zeros where libvirt fails. */
 void domain_get_info(const struct transport *t, struct domain_info *info);
 
+/*
+ * Waits until the domain of @t is off, so that its name is free again. Result: 0, -ETIMEDOUT
+ * or another -errno.
+ */
+int domain_wait_off(struct transport *t, uint64_t deadline_ns);
+
 /* Ends a domain at once. Result: exit status. */
 int domain_destroy(struct ctl *c, const char *uri, const char *domain, uint64_t limit_ns);
 

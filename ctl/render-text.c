@@ -48,8 +48,10 @@ void text_error(const struct ctl *c)
 
 	(void)fprintf(stderr, "%stheseusctl:%s %s\n", colour ? COLOUR_RED : "",
 		      colour ? COLOUR_OFF : "", c->error.message ? c->error.message : "failed");
+	/* A single reason often is the message. */
 	for (size_t i = 0; i < c->error.n_reasons; i++)
-		(void)fprintf(stderr, "  - %s\n", c->error.reasons[i]);
+		if (!c->error.message || strcmp(c->error.message, c->error.reasons[i]) != 0)
+			(void)fprintf(stderr, "  - %s\n", c->error.reasons[i]);
 }
 
 /* ---- VMs ---- */
@@ -241,7 +243,11 @@ static void put_symbols(const char *title, Theseus__Symbol *const *symbols, size
 		printf("  %016llx  ", ull(s->abi));
 		if (exports)
 			printf("%#14llx  ", ull(s->addr));
-		put_text(*s->signature ? s->signature : s->name, NULL);
+		put_text(s->name, NULL);
+		if (*s->signature) {
+			printf(": ");
+			put_text(s->signature, NULL);
+		}
 		if (!exports) {
 			printf("  from ");
 			put_text(s->cell, NULL);

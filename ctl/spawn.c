@@ -38,8 +38,10 @@ int run_find_file(struct ctl *c, enum run_file which, char *buf, size_t size)
 	static const struct {
 		const char *env, *built, *installed;
 	} rows[] = {
-		[RUN_GUEST] = {"THESEUS_GUEST", "guest/theseus.elf", THESEUS_DATADIR "/theseus.elf"},
-		[RUN_BUNDLE] = {"THESEUS_BUNDLE", "cells/boot.cells", THESEUS_DATADIR "/boot.cells"},
+		[RUN_GUEST] = {"THESEUS_GUEST", "guest/theseus.elf",
+			       THESEUS_DATADIR "/theseus.elf"},
+		[RUN_BUNDLE] = {"THESEUS_BUNDLE", "cells/boot.cells",
+				THESEUS_DATADIR "/boot.cells"},
 		[RUN_SDK] = {"THESEUS_SDK", "cells/sdk.conf", THESEUS_DATADIR "/sdk/sdk.conf"},
 	};
 	const char *path = getenv(rows[which].env), *build = build_dir();

@@ -3,7 +3,7 @@
  * A channel or console of a libvirt domain as a stream. libvirt's own event loop runs only
  * inside libvirt_wait(): there it serves the connection, its keepalive and the stream.
  *
- * Opening talks to a daemon in calls that have no time limit of their own. They run in a
+ * Opening and closing talk to a daemon in calls that have no time limit of their own. They run in a
  * thread that is waited for up to a deadline; if it is missed, the thread and what it holds
  * are left to the end of the process, which is near.
  */
@@ -28,6 +28,7 @@
 #define KEEPALIVE_SECONDS 5
 #define KEEPALIVE_TRIES 3
 #define WATCHES_MAX 4
+#define CLOSE_LIMIT_NS NS_PER_SEC
 
 struct transport_libvirt {
 	struct transport base;
@@ -37,6 +38,7 @@ struct transport_libvirt {
 	int events;   /* what the stream's callback reported */
 	bool watched; /* the stream has a callback */
 	bool timed_out;
+	bool stopped;                    /* the domain */
 	struct transport_watch *watches; /* of the wait that runs */
 	size_t n_watches;
 };
@@ -59,7 +61,7 @@ struct job {
 	virStreamPtr stream;
 };
 
-static void job_release(struct job *job)
+static void job_drop_libvirt(struct job *job)
 {
 	if (job->stream)
 		(void)virStreamFree(job->stream);
@@ -67,6 +69,14 @@ static void job_release(struct job *job)
 		(void)virDomainFree(job->domain);
 	if (job->conn)
 		(void)virConnectClose(job->conn);
+	job->stream = NULL;
+	job->domain = NULL;
+	job->conn = NULL;
+}
+
+static void job_release(struct job *job)
+{
+	job_drop_libvirt(job);
 	free(job->uri);
 	free(job->domain_name);
 	free(job);
@@ -171,6 +181,41 @@ static int job_find_domain(struct job *job)
 	return CTL_NO_VM;
 }
 
+/*
+ * The alias of the domain's virtio console in @buf; "" if it has none. A serial console, which
+ * libvirt would take by default, is not the guest's but COM1.
+ */
+static void find_console(virDomainPtr domain, char *buf, size_t size)
+{
+	static const char alias[] = "<alias name='";
+	char *xml = virDomainGetXMLDesc(domain, 0);
+
+	buf[0] = '\0';
+	for (char *at = xml; at && (at = strstr(at, "<console "));) {
+		char *end = strstr(at, "</console>"), *name;
+
+		if (!end)
+			break;
+		*end = '\0';
+		name = strstr(at, "<target type='virtio'") ? strstr(at, alias) : NULL;
+		if (name && !buf[0])
+			(void)snprintf(buf, size, "%.*s",
+				       (int)strcspn(name + sizeof(alias) - 1, "'"),
+				       name + sizeof(alias) - 1);
+		at = end + 1;
+	}
+	free(xml);
+}
+
+static int open_console(struct job *job)
+{
+	char name[80];
+
+	find_console(job->domain, name, sizeof(name));
+	return virDomainOpenConsole(job->domain, name[0] ? name : NULL, job->stream,
+				    VIR_DOMAIN_CONSOLE_SAFE);
+}
+
 static int job_open(struct job *job)
 {
 	int r = job_find_domain(job);
@@ -181,15 +226,29 @@ static int job_open(struct job *job)
 	if (!job->stream)
 		return job_fail(job, CTL_FAILED, "libvirt", "stream");
 	if (job->end == TRANSPORT_DOMAIN_CONSOLE)
-		r = virDomainOpenConsole(job->domain, NULL, job->stream, VIR_DOMAIN_CONSOLE_SAFE);
+		r = open_console(job);
 	else
 		r = virDomainOpenChannel(job->domain, CHANNEL_NAME, job->stream, 0);
 	if (!r)
 		return 0;
-	/* One stream a channel: libvirt's word for it is "active channel stream exists". */
-	if (virGetLastErrorCode() == VIR_ERR_OPERATION_FAILED)
-		return job_fail(job, CTL_FAILED, "busy", job->domain_name);
+	/* libvirt has no code of its own for a channel that is in use. */
+	if (virGetLastErrorCode() == VIR_ERR_OPERATION_FAILED) {
+		job->code = "busy";
+		(void)snprintf(
+			job->message, sizeof(job->message),
+			"%s: another client is connected, and libvirt serves one at a time (%s)",
+			job->domain_name, virGetLastErrorMessage());
+		return CTL_FAILED;
+	}
 	return job_fail(job, CTL_FAILED, "libvirt", job->domain_name);
+}
+
+/* An end that waits for the daemon, which may wait for a guest that reads no more. */
+static int job_close(struct job *job)
+{
+	(void)virStreamAbort(job->stream);
+	job_drop_libvirt(job);
+	return 0;
 }
 
 static int job_destroy(struct job *job)
@@ -339,13 +398,21 @@ static ssize_t libvirt_write(struct transport *base, const void *buf, size_t len
 static void libvirt_close(struct transport *base)
 {
 	struct transport_libvirt *t = (struct transport_libvirt *)base;
+	struct job *job = job_new(NULL, "");
+	struct ctl nobody = {0};
 
 	if (t->watched)
 		(void)virStreamEventRemoveCallback(t->stream);
-	(void)virStreamAbort(t->stream);
-	(void)virStreamFree(t->stream);
-	(void)virDomainFree(t->domain);
-	(void)virConnectClose(t->conn);
+	/* Without memory for an orderly end the process's end has to do. */
+	if (job) {
+		job->fn = job_close;
+		job->conn = t->conn;
+		job->domain = t->domain;
+		job->stream = t->stream;
+		if (!job_run(&nobody, job, CLOSE_LIMIT_NS))
+			job_release(job);
+		ctl_error_clear(&nobody);
+	}
 	free(t);
 }
 
@@ -421,6 +488,48 @@ int domain_destroy(struct ctl *c, const char *uri, const char *domain, uint64_t 
 	r = job_run(c, job, limit_ns);
 	if (!r)
 		job_release(job);
+	return r;
+}
+
+static int on_lifecycle(virConnectPtr conn, virDomainPtr domain, int event, int detail,
+			void *opaque)
+{
+	struct transport_libvirt *t = opaque;
+
+	(void)conn;
+	(void)domain;
+	(void)detail;
+	t->stopped |= event == VIR_DOMAIN_EVENT_STOPPED;
+	return 0;
+}
+
+int domain_wait_off(struct transport *base, uint64_t deadline_ns)
+{
+	struct transport_libvirt *t = (struct transport_libvirt *)base;
+	int timer, watch, r = 0;
+
+	if (base->ops != &libvirt_ops)
+		return -EINVAL;
+	t->timed_out = false;
+	watch = virConnectDomainEventRegisterAny(t->conn, t->domain, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+						 VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), t, NULL);
+	timer = virEventAddTimeout(timer_ms(deadline_ns), on_timeout, t, NULL);
+	if (watch < 0 || timer < 0)
+		r = -EIO;
+	/* Asked anew each time: the event may be older than the watch, or its domain gone. */
+	while (!r && !t->stopped && virDomainIsActive(t->domain) == 1) {
+		if (virEventRunDefaultImpl())
+			r = -EIO;
+		else if (t->timed_out)
+			r = -ETIMEDOUT;
+	}
+	/* The event comes before libvirt is done with the domain: a question waits for that. */
+	if (!r)
+		(void)virDomainIsActive(t->domain);
+	if (timer >= 0)
+		(void)virEventRemoveTimeout(timer);
+	if (watch >= 0)
+		(void)virConnectDomainEventDeregisterAny(t->conn, watch);
 	return r;
 }
 

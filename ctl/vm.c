@@ -251,7 +251,7 @@ int vm_end(struct client *cl, bool force, uint64_t limit_ns, Theseus__VmResponse
 	return r;
 }
 
-/* A libvirt domain: the guest is asked, and the channel closes when the domain is off. */
+/* A libvirt domain: the guest is asked, and the channel closes when it has ended. */
 static int stop_domain(struct client *cl, uint64_t limit_ns)
 {
 	Theseus__Request req = THESEUS__REQUEST__INIT;
@@ -272,6 +272,11 @@ static int stop_domain(struct client *cl, uint64_t limit_ns)
 	if (r != CTL_LOST)
 		return r;
 	ctl_error_clear(cl->ctl);
+	if (domain_wait_off(cl->link, deadline))
+		return ctl_error(
+			cl->ctl, CTL_TIMED_OUT, "timed-out",
+			"%s: the guest has ended, but libvirt does not say that the domain is off",
+			cl->target->name);
 	return 0;
 }
 
@@ -282,7 +287,7 @@ static int end_target(struct ctl *c, const struct target *target, bool force, ui
 	int r;
 
 	if (target->kind == TARGET_DOMAIN && force)
-		return domain_destroy(c, c->connect, target->name, limit_ns);
+		return domain_destroy(c, c->connect, target->name, VM_STOP_LIMIT_NS);
 	r = client_open(c, target, &cl);
 	if (r)
 		return r;
