@@ -70,6 +70,19 @@ static void a_port_is_added_named_and_opened(void **state)
 	assert_int_equal(ports[1].opens, 1);
 }
 
+static void a_console_without_a_name_gets_one(void **state)
+{
+	(void)state;
+	assert_int_equal(take(0, CONSOLE_CONSOLE_PORT, 1), 0); /* not added */
+	assert_string_equal(ports[0].name, "");
+	assert_int_equal(take(0, CONSOLE_PORT_ADD, 1), 1);
+	assert_int_equal(take(0, CONSOLE_CONSOLE_PORT, 1), 0);
+	assert_string_equal(ports[0].name, "console");
+	assert_int_equal(take_name(0, "other", 5), 0);
+	assert_int_equal(take(0, CONSOLE_CONSOLE_PORT, 1), 0);
+	assert_string_equal(ports[0].name, "other");
+}
+
 static void openings_are_counted(void **state)
 {
 	(void)state;
@@ -122,6 +135,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(a_port_is_added_named_and_opened),
+		CASE(a_console_without_a_name_gets_one),
 		CASE(openings_are_counted),
 		CASE(ports_without_queues_are_left_alone),
 		CASE(nonsense_is_refused),

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <theseus/errno.h>
+#include <theseus/platform.h>
 
 static int port_name(struct console_port *p, const char *name, size_t len)
 {
@@ -48,6 +49,10 @@ int console_control(struct console_port *ports, const void *data, size_t len,
 		p->host_open = m.value;
 		return 0;
 	case CONSOLE_CONSOLE_PORT:
+		/* libvirt gives its consoles no name */
+		if (p->present && !p->name[0])
+			memcpy(p->name, PLATFORM_CONSOLE_PORT, sizeof(PLATFORM_CONSOLE_PORT));
+		return 0;
 	case CONSOLE_RESIZE:
 		return 0;
 	default:

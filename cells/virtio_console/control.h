@@ -32,7 +32,7 @@ struct console_port {
 	bool present;
 	bool host_open;
 	uint32_t opens;
-	char name[CONSOLE_NAME_MAX]; /* "" until the device told it */
+	char name[CONSOLE_NAME_MAX]; /* "" until the device told it; "console" for a console without one */
 };
 
 /*
