@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """A libvirt domain made from examples/libvirt/theseus.xml, with daemons of our own if none run."""
+import grp
 import os
 import pathlib
 import shutil
 import subprocess
+import tempfile
 import time
 import xml.etree.ElementTree as ET
 
@@ -18,6 +20,30 @@ def virsh(*args, check=True, limit=60):
                           timeout=limit, check=check)
 
 
+def start_libvirtd():
+    """
+    libvirt probes QEMU anew at every look, which takes minutes, while root may open /dev/kvm but the
+    user that QEMU runs as may not. The daemon of the tests then runs QEMU as root: the configuration
+    is laid over the host's in a mount namespace of that daemon alone.
+    """
+    try:
+        node = os.stat("/dev/kvm")
+        usable = node.st_mode & 0o006 == 0o006 or (node.st_mode & 0o060 == 0o060
+                                                    and node.st_gid == grp.getgrnam("kvm").gr_gid)
+    except (OSError, KeyError):
+        usable = True
+    command = ["libvirtd", "-d"]
+    if not usable:
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as conf:
+            conf.write('user = "root"\ngroup = "root"\n')
+            conf.flush()
+            command = ["unshare", "-m", "sh", "-c",
+                       'mount --bind "$1" /etc/libvirt/qemu.conf && exec libvirtd -d', "sh", conf.name]
+            subprocess.run(command, check=False, capture_output=True)
+        return
+    subprocess.run(command, check=False, capture_output=True)
+
+
 def require():
     """Skips with the reason where libvirt cannot run; starts its daemons where it can."""
     if os.getuid() != 0:
@@ -29,7 +55,7 @@ def require():
         return
     # Another test may be starting them too: a second daemon sees the first one's lock and ends.
     subprocess.run(["virtlogd", "-d"], check=False, capture_output=True)
-    subprocess.run(["libvirtd", "-d"], check=False, capture_output=True)
+    start_libvirtd()
     end = time.monotonic() + 60
     while virsh("uri", check=False).returncode != 0:  # each try blocks in connect
         if time.monotonic() > end:
@@ -67,7 +93,7 @@ class Domain:
             log.set("file", f"/var/log/libvirt/qemu/{self.name}-serial.log")
         path = sandbox.root / "domain.xml"
         tree.write(path)
-        created = virsh("create", str(path), check=False)
+        created = virsh("create", str(path), check=False, limit=240)
         if created.returncode:
             raise RuntimeError(f"virsh create: {created.stderr}")
         self.wait_ready(sandbox)
