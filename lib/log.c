@@ -210,9 +210,9 @@ void log_stream_write(struct log *log, struct log_stream *s, const void *data, s
 	const char *bytes = data;
 
 	for (size_t i = 0; i < len; i++) {
-		if (bytes[i] == '\r' && i + 1 < len && bytes[i + 1] == '\n')
-			continue;
 		if (bytes[i] == '\n') {
+			if (s->used && s->line[s->used - 1] == '\r')
+				s->used--;
 			put_line(log, s->source, s->line, s->used);
 			s->used = 0;
 			continue;
