@@ -181,6 +181,7 @@ void upcall_fault(const struct upcall_regs *regs)
 	if (why)
 		crash_with(&fault, why);
 	id = record(&fault);
+	upcall_park_fault();
 	put_back(cpu);
 	while (upcall_depth() > landing->depth + 1)
 		__asm__ volatile("decl %%gs:0" ::: "memory", "cc");

@@ -10,6 +10,7 @@
 
 struct upcall_park {
 	uint32_t owner;  /* 1: somebody parks, or a CPU comes online */
+	uint32_t parker; /* CPU + 1 that has parked the others; 0 = none */
 	uint32_t round;  /* the one asked for; 0 = none. Never reused soon: counts up */
 	uint32_t rounds; /* last one given out */
 	uint32_t parked[GATE_MAX_CPUS]; /* round that the CPU is parked for; 0 = it runs */
@@ -56,6 +57,8 @@ void upcall_last(void) __attribute__((noreturn));
 
 /* ---- park.c: the IPI ---- */
 void upcall_park_here(void);
+/* The task that runs here faulted: if it had parked the others, they go on. Masked. */
+void upcall_park_fault(void);
 /* Before a new CPU counts as online, and after: a parker sees it or it sees the parker. */
 void upcall_park_lock(void);
 void upcall_park_unlock(void);

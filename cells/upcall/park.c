@@ -92,6 +92,7 @@ int cpu_park_others(uint64_t limit_ns, unsigned *ret_cpu)
 	if (r >= 0)
 		r = wait_parked(park, others, deadline, ret_cpu);
 	if (r >= 0) {
+		park->parker = percpu_cpu() + 1;
 		park->times.last_parked = clock_now_ns();
 		if (park->times.first_parked == 0)
 			park->times.first_parked = park->times.last_parked;
@@ -107,10 +108,22 @@ void cpu_release_others(void)
 {
 	struct upcall_park *park = &upcall_state()->park;
 
+	park->parker = 0;
 	release(park);
 	park->times.released = clock_now_ns();
 	upcall_park_unlock();
 	upcall_unmask();
+}
+
+void upcall_park_fault(void)
+{
+	struct upcall_park *park = &upcall_state()->park;
+
+	if (park->parker != percpu_cpu() + 1)
+		return;
+	park->parker = 0;
+	release(park);
+	upcall_park_unlock();
 }
 
 void cpu_park_times(struct cpu_park_times *ret_times)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <theseus/gate-call.h>
 #include <theseus/loader.h>
+#include <theseus/switch.h>
 
 #include "tasktest.h"
 
@@ -171,6 +172,32 @@ static void a_cpu_that_does_not_park_is_named(void)
 	cpu_release_others();
 }
 
+static int64_t park_and_fault(void *arg)
+{
+	unsigned cpu;
+
+	CHECK_EQUAL(cpu_park_others(CLOCK_S * 10, &cpu), 0);
+	faulty(*(const enum role *)arg);
+	return 0;
+}
+
+static void a_fault_of_the_parker_releases_the_others(void)
+{
+	struct task_ref spinner = start(ROLE_SPIN, 0, cpu_online() > 1 ? 2 : 1);
+	enum role role = ROLE_DIVIDE;
+	int64_t fault;
+	uint64_t seen;
+
+	for (unsigned i = 0; i < 3; i++) {
+		CHECK_EQUAL(switch_protect(park_and_fault, &role, &fault), -EFAULT);
+		CHECK_EQUAL(upcall_depth(), 0);
+		seen = __atomic_load_n(&shared()->counts[0], __ATOMIC_ACQUIRE);
+		CHECK(reaches(&shared()->counts[0], seen + 1));
+	}
+	stop_all();
+	CHECK_EQUAL(finish(spinner).value, 0);
+}
+
 static void the_scan_finds_words_on_stacks(void)
 {
 	struct task_ref waiting = start(ROLE_WAIT, 0, 0), spinner = start(ROLE_SPIN, 0, 0);
@@ -208,6 +235,7 @@ const struct test irq_tests[] = {
 	{"a faulting handler is detached", a_faulting_handler_is_detached, 1},
 	{"parked CPUs stand still", parked_cpus_stand_still, 1},
 	{"a CPU that does not park is named", a_cpu_that_does_not_park_is_named, 2},
+	{"a fault of the parker releases the others", a_fault_of_the_parker_releases_the_others, 1},
 	{"the scan finds words on stacks", the_scan_finds_words_on_stacks, 1},
 };
 const unsigned n_irq_tests = ARRAY_SIZE(irq_tests);

@@ -68,6 +68,7 @@ void cpu_set_online(void);
  * task's stack (percpu.parked_rsp). Result: 0, and upcalls stay masked here until
  * cpu_release_others(); -ETIMEDOUT with nobody parked and the first that did not come in
  * *ret_cpu; -EBUSY when somebody else parks. @limit_ns from now. Context: a task at depth 0.
+ * If the caller faults, the others are released when its fault lands.
  */
 int cpu_park_others(uint64_t limit_ns, unsigned *ret_cpu) MUST_USE;
 
