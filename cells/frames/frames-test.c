@@ -187,7 +187,8 @@ static void test_wrong_free(void **state)
 
 static void test_add(void **state)
 {
-	struct frame_run bundle = {{0}, SIM_BUNDLE_PAGES}, seed = {{SIM_RAM_START}, SIM_SEED_PAGES}, run;
+	struct frame_run bundle = {{0}, SIM_BUNDLE_PAGES}, seed = {{SIM_RAM_START}, SIM_SEED_PAGES},
+			 run;
 
 	(void)state;
 	start(RAM);
@@ -195,7 +196,8 @@ static void test_add(void **state)
 	assert_int_equal(frames_add((struct frame_run){{SIM_RAM_START + 1}, 1}), -EINVAL);
 	assert_int_equal(frames_add((struct frame_run){{SIM_RAM_START}, 0}), -EINVAL);
 	assert_int_equal(frames_add((struct frame_run){{sim_record.bundle.end}, 1}), -EINVAL);
-	assert_int_equal(frames_add((struct frame_run){{sim_record.bundle.start}, UINT64_MAX}), -EINVAL);
+	assert_int_equal(frames_add((struct frame_run){{sim_record.bundle.start}, UINT64_MAX}),
+			 -EINVAL);
 	/* half known, half new */
 	run = (struct frame_run){{sim_record.bundle.start - PAGE_SIZE}, 2};
 	while (frames_alloc(1, 1, &seed) == 0)
@@ -301,14 +303,10 @@ static void test_init_refusals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_boot),
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_fuzz),
-		cmocka_unit_test(test_wrong_free),
-		cmocka_unit_test(test_add),
-		cmocka_unit_test(test_add_pieces),
-		cmocka_unit_test(test_large),
-		cmocka_unit_test(test_init_gives_tables),
+		cmocka_unit_test(test_boot),          cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_fuzz),          cmocka_unit_test(test_wrong_free),
+		cmocka_unit_test(test_add),           cmocka_unit_test(test_add_pieces),
+		cmocka_unit_test(test_large),         cmocka_unit_test(test_init_gives_tables),
 		cmocka_unit_test(test_init_refusals),
 	};
 

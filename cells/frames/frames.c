@@ -27,16 +27,16 @@ struct frames_state {
 	struct spinlock lock;
 	uint32_t n_ranges;
 	struct frame_range ranges[RANGES_MAX]; /* frames that cells may use, free or not */
-	uint64_t *map;      /* bit set: frame is free */
-	uint64_t *nonempty; /* bit set: word of map is not 0 */
-	uint64_t n_frames;  /* that map covers */
-	uint64_t first;     /* no frame below is free */
+	uint64_t *map;                         /* bit set: frame is free */
+	uint64_t *nonempty;                    /* bit set: word of map is not 0 */
+	uint64_t n_frames;                     /* that map covers */
+	uint64_t first;                        /* no frame below is free */
 	uint64_t total, used, peak;
 	vaddr_t dynamic_next;
 };
 
-CELL_INFO(.name = "frames", .version = "1.0.0", .grants = GATE_GRANT_MEMORY,
-	  .safety = CELL_UNSAFE, .summary = "allocates physical frames");
+CELL_INFO(.name = "frames", .version = "1.0.0", .grants = GATE_GRANT_MEMORY, .safety = CELL_UNSAFE,
+	  .summary = "allocates physical frames");
 CELL_STATE(struct frames_state, frames);
 
 /* ---- bits ---- */
@@ -97,7 +97,8 @@ static uint64_t next_free(uint64_t from)
 	for (word++; bits == 0; word++) {
 		if (word >= words)
 			return frames.n_frames;
-		bits = frames.nonempty[word / WORD_BITS] & bits_between(word % WORD_BITS, WORD_BITS);
+		bits = frames.nonempty[word / WORD_BITS] &
+		       bits_between(word % WORD_BITS, WORD_BITS);
 		if (bits == 0) {
 			word |= WORD_BITS - 1;
 			continue;
@@ -337,8 +338,9 @@ static int map_own(uint64_t va, uint64_t pages, struct gate_range *from)
 static int adopt_ranges(const struct boot_record *record, const struct gate_range *free, uint32_t n)
 {
 	for (unsigned i = 0; i < GATE_BOOT_RANGES; i++) {
-		struct frame_range r = {record->free[i].start >> PAGE_SHIFT,
-					min_u64(record->free[i].end >> PAGE_SHIFT, frames.n_frames)};
+		struct frame_range r = {
+			record->free[i].start >> PAGE_SHIFT,
+			min_u64(record->free[i].end >> PAGE_SHIFT, frames.n_frames)};
 
 		if (r.start < r.end) {
 			int res = add_range(r);
@@ -352,8 +354,7 @@ static int adopt_ranges(const struct boot_record *record, const struct gate_rang
 
 		if (r.start == r.end)
 			continue;
-		if (r.start > r.end || known_in(r) != r.end - r.start ||
-		    any_free(r))
+		if (r.start > r.end || known_in(r) != r.end - r.start || any_free(r))
 			return -EINVAL;
 		release(r);
 	}

@@ -21,7 +21,7 @@
 #define IFACE_TABLE 0x30007fff0000ull
 #define GATE_DYNAMIC 0x310000000000ull
 #define GATE_DYNAMIC_END 0x320000000000ull
-#define CELL_STATE(type, var) \
+#define CELL_STATE(type, var)                                                                      \
 	static type var __attribute__((section("theseus_state"), used, aligned(64)))
 
 #endif

@@ -42,7 +42,7 @@ struct sim_page {
 };
 
 static struct sim_page *pages;
-static uint8_t *frame_states; /* enum gate_frame_state, by frame number */
+static uint8_t *frame_states;       /* enum gate_frame_state, by frame number */
 static uint64_t chunks[CHUNKS_MAX]; /* addresses that have a page table */
 static size_t n_chunks;
 static uint64_t rng;
@@ -191,7 +191,8 @@ static int map_run(const struct gate_run *r)
 	if (!chunk_known(last))
 		chunk_add(last);
 	for (uint32_t i = 0; i < r->pages; i++)
-		page_enter(r->va + (uint64_t)i * PAGE_SIZE, r->pa + (uint64_t)i * PAGE_SIZE, r->flags);
+		page_enter(r->va + (uint64_t)i * PAGE_SIZE, r->pa + (uint64_t)i * PAGE_SIZE,
+			   r->flags);
 	return 0;
 }
 
@@ -387,8 +388,10 @@ static void map_seed(uint64_t first_frame)
 {
 	struct gate_run runs[] = {
 		{GATE_CELL_WINDOW, first_frame, SIM_SEED_PAGES, GATE_RUN_WRITE},
-		{GATE_DYNAMIC, first_frame + SIM_SEED_PAGES * PAGE_SIZE, SIM_SEED_PAGES, GATE_RUN_WRITE},
-		{GATE_DYNAMIC + SIM_SEED_PAGES * PAGE_SIZE, sim_record.bundle.start, SIM_BUNDLE_PAGES, 0},
+		{GATE_DYNAMIC, first_frame + SIM_SEED_PAGES * PAGE_SIZE, SIM_SEED_PAGES,
+		 GATE_RUN_WRITE},
+		{GATE_DYNAMIC + SIM_SEED_PAGES * PAGE_SIZE, sim_record.bundle.start,
+		 SIM_BUNDLE_PAGES, 0},
 	};
 
 	sim.tables_left = 2;

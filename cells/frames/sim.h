@@ -20,20 +20,20 @@
 #include <theseus/types.h>
 
 #define SIM_RAM_START 0x100000ull
-#define SIM_SEED_PAGES 16u   /* mapped by the seed in each of both areas */
-#define SIM_BUNDLE_PAGES 8u  /* the last of them in the dynamic area: RAM outside free[] */
+#define SIM_SEED_PAGES 16u  /* mapped by the seed in each of both areas */
+#define SIM_BUNDLE_PAGES 8u /* the last of them in the dynamic area: RAM outside free[] */
 
 struct sim {
-	uint64_t ram_pages;    /* from SIM_RAM_START */
-	uint64_t tables_left;  /* page tables of the gate's own */
-	uint64_t tables_given; /* by GATE_TABLE */
-	uint64_t mapped;       /* pages */
-	uint64_t calls;        /* that changed something or could have */
-	uint64_t refused;      /* calls that broke a rule: a test that expects none checks it */
-	int64_t fail_in;       /* if > 0: counts down; the call that makes it 0 fails with -EIO */
+	uint64_t ram_pages;     /* from SIM_RAM_START */
+	uint64_t tables_left;   /* page tables of the gate's own */
+	uint64_t tables_given;  /* by GATE_TABLE */
+	uint64_t mapped;        /* pages */
+	uint64_t calls;         /* that changed something or could have */
+	uint64_t refused;       /* calls that broke a rule: a test that expects none checks it */
+	int64_t fail_in;        /* if > 0: counts down; the call that makes it 0 fails with -EIO */
 	int64_t frames_fail_in; /* the same for frames_alloc(), with -ENOMEM */
-	bool frames_fail_on;   /* and from then on all do */
-	uint64_t failures;     /* that were made */
+	bool frames_fail_on;    /* and from then on all do */
+	uint64_t failures;      /* that were made */
 };
 extern struct sim sim;
 

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* Pages of one set of owners are made in the order of CPUs: the last one says that all are there. */
+/* Pages of one set of owners are made in the order of CPUs: the last one says that all are there.
+ */
 static bool all_there(const struct accounts *a, uint32_t owner)
 {
 	return __atomic_load_n(&a->pages[owner / ACCOUNTS_PER_PAGE][a->cpus - 1], __ATOMIC_ACQUIRE);
@@ -33,7 +34,7 @@ int account_prepare(struct blocks *b, uint32_t owner)
 void account_add(struct blocks *b, uint32_t owner, int64_t bytes, int64_t objects)
 {
 	upcall_mask();
-	account_change(account_of(&b->accounts, heap_this_cpu(), owner), bytes, objects);
+	account_change(account_there(&b->accounts, heap_this_cpu(), owner), bytes, objects);
 	upcall_unmask();
 }
 
@@ -42,7 +43,7 @@ void account_sum(struct blocks *b, uint32_t owner, struct heap_stats *stats)
 	if (!all_there(&b->accounts, owner))
 		return;
 	for (uint32_t cpu = 0; cpu < b->accounts.cpus; cpu++) {
-		const struct account *a = account_of(&b->accounts, cpu, owner);
+		const struct account *a = account_there(&b->accounts, cpu, owner);
 
 		stats->bytes += (uint64_t)__atomic_load_n(&a->bytes, __ATOMIC_RELAXED);
 		stats->objects += (uint64_t)__atomic_load_n(&a->objects, __ATOMIC_RELAXED);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "internal.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define ALL_FREE ((1u << ARENA_PAGES) - 1)
@@ -130,6 +131,7 @@ int arena_add(struct arenas *a)
 	if (r < 0)
 		return r;
 	arena = MAPPED_VIEW(struct arena, region, 0, 1);
+	assert(arena);
 	arena->region = region;
 	arena->free_pages = ALL_FREE;
 	spin_lock(&a->lock);

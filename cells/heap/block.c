@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "internal.h"
 
+#include <assert.h>
 #include <string.h>
 
 #if HEAP_CHECKS == CHECKS_SAFE
@@ -11,9 +12,9 @@
 #define CANARY 0xc5
 #define POISON 0xdb
 
-#define CACHE_MAX 24u    /* blocks of a class that a CPU keeps */
-#define CACHE_REFILL 8u  /* and takes or gives back at once */
-#define QUARANTINE 16u   /* safe builds: blocks freed later that one waits for */
+#define CACHE_MAX 24u   /* blocks of a class that a CPU keeps */
+#define CACHE_REFILL 8u /* and takes or gives back at once */
+#define QUARANTINE 16u  /* safe builds: blocks freed later that one waits for */
 
 #define MARK_LIVE 0x11fe0a5du
 #define MARK_FREE 0xdead0f2eu
@@ -64,11 +65,11 @@ static unsigned class_of(size_t need)
 	return 8 + (log - 7) * 4 + ((need - 1) >> (log - 2) & 3);
 }
 
-static unsigned stride_of(unsigned class)
+static unsigned stride_of(unsigned cls)
 {
-	if (class < 8)
-		return (class + 1) * 16;
-	return (5 + (class - 8) % 4) << ((class - 8) / 4 + 5);
+	if (cls < 8)
+		return (cls + 1) * 16;
+	return (5 + (cls - 8) % 4) << ((cls - 8) / 4 + 5);
 }
 
 /* Pages of a slab: so that little is left over, and few pages wait for the last block. */
@@ -111,10 +112,10 @@ static void set_live(void *p, size_t bytes, size_t room, uint32_t owner)
 	canary_set(p, bytes, room);
 }
 
-/* Bytes behind the header of a block of @class. */
-static size_t room_of(unsigned class)
+/* Bytes behind the header of a block of @cls. */
+static size_t room_of(unsigned cls)
 {
-	return stride_of(class) - BLOCK_HEADER;
+	return stride_of(cls) - BLOCK_HEADER;
 }
 
 static void check_live(const void *p)
@@ -129,7 +130,8 @@ static void check_live(const void *p)
 
 static void check_canary(const void *p, size_t bytes, size_t room)
 {
-	if (HEAP_CHECKS == CHECKS_SAFE && !all_bytes((const uint8_t *)p + bytes, room - bytes, CANARY))
+	if (HEAP_CHECKS == CHECKS_SAFE &&
+	    !all_bytes((const uint8_t *)p + bytes, room - bytes, CANARY))
 		TRAP("heap_free: written past the end of the block");
 }
 
@@ -142,28 +144,28 @@ static void set_free(void *p, size_t room)
 }
 
 /*
- * Where a free block of @class keeps a link: its last word in safe builds, which a write
+ * Where a free block of @cls keeps a link: its last word in safe builds, which a write
  * after the free hits least often, and where the canary was anyway.
  */
-static void **link_of(void *p, unsigned class)
+static void **link_of(void *p, unsigned cls)
 {
-	size_t at = HEAP_CHECKS == CHECKS_SAFE ? room_of(class) - sizeof(void *) : 0;
+	size_t at = HEAP_CHECKS == CHECKS_SAFE ? room_of(cls) - sizeof(void *) : 0;
 
 	return (void **)(void *)((uint8_t *)p + at);
 }
 
 /* Result: false if a freed block was written to, its link apart. */
-static bool still_free(const void *p, unsigned class)
+static bool still_free(const void *p, unsigned cls)
 {
 	if (HEAP_CHECKS < CHECKS_SAFE)
 		return true;
 	return header_of(p)->mark == free_mark(p) &&
-	       all_bytes(p, room_of(class) - sizeof(void *), POISON);
+	       all_bytes(p, room_of(cls) - sizeof(void *), POISON);
 }
 
 /* ---- slabs; the class is locked ---- */
 
-static void list_slab(struct class *c, struct slab *slab)
+static void list_slab(struct size_class *c, struct slab *slab)
 {
 	slab->prev = NULL;
 	slab->next = c->partial;
@@ -173,7 +175,7 @@ static void list_slab(struct class *c, struct slab *slab)
 	slab->listed = true;
 }
 
-static void unlist_slab(struct class *c, struct slab *slab)
+static void unlist_slab(struct size_class *c, struct slab *slab)
 {
 	if (slab->prev)
 		slab->prev->next = slab->next;
@@ -191,9 +193,9 @@ static struct slab *slab_of(const void *p)
 	return &arena->slabs[arena->first[((uintptr_t)p & (ARENA_BYTES - 1)) / PAGE_SIZE]];
 }
 
-static struct slab *slab_create(struct blocks *b, unsigned class)
+static struct slab *slab_create(struct blocks *b, unsigned cls)
 {
-	unsigned stride = stride_of(class), pages = pages_of(stride);
+	unsigned stride = stride_of(cls), pages = pages_of(stride);
 	struct slab *slab = span_take(&b->arenas, pages, stride <= 512);
 	uint64_t end;
 
@@ -202,12 +204,12 @@ static struct slab *slab_create(struct blocks *b, unsigned class)
 	end = (uintptr_t)arena_of(slab) + (slab->page + slab->pages) * (uint64_t)PAGE_SIZE;
 	slab->n_blocks = (uint16_t)((end - slab->base) / stride);
 	slab->first_free = SLAB_NONE;
-	slab->class = (uint8_t)class;
-	list_slab(&b->classes[class], slab);
+	slab->cls = (uint8_t)cls;
+	list_slab(&b->classes[cls], slab);
 	return slab;
 }
 
-static void *slab_take(struct class *c, struct slab *slab, unsigned stride)
+static void *slab_take(struct size_class *c, struct slab *slab, unsigned stride)
 {
 	unsigned index = slab->first_free;
 	void *p;
@@ -226,10 +228,10 @@ static void *slab_take(struct class *c, struct slab *slab, unsigned stride)
 static struct arena *slab_give(struct blocks *b, void *p)
 {
 	struct slab *slab = slab_of(p);
-	struct class *c = &b->classes[slab->class];
+	struct size_class *c = &b->classes[slab->cls];
 
 	header_of(p)->what = slab->first_free;
-	slab->first_free = (uint16_t)(((uintptr_t)p - slab->base) / stride_of(slab->class));
+	slab->first_free = (uint16_t)(((uintptr_t)p - slab->base) / stride_of(slab->cls));
 	if (!slab->listed)
 		list_slab(c, slab);
 	if (--slab->n_used > 0)
@@ -239,27 +241,27 @@ static struct arena *slab_give(struct blocks *b, void *p)
 }
 
 /* A block straight from a slab, or NULL. Adds memory if it must. */
-static void *class_take(struct blocks *b, unsigned class)
+static void *class_take(struct blocks *b, unsigned cls)
 {
-	struct class *c = &b->classes[class];
+	struct size_class *c = &b->classes[cls];
 
 	for (;;) {
 		struct slab *slab;
 		void *p = NULL;
 
 		spin_lock(&c->lock);
-		slab = c->partial ? c->partial : slab_create(b, class);
+		slab = c->partial ? c->partial : slab_create(b, cls);
 		if (slab)
-			p = slab_take(c, slab, stride_of(class));
+			p = slab_take(c, slab, stride_of(cls));
 		spin_unlock(&c->lock);
 		if (p || arena_add(&b->arenas) < 0)
 			return p;
 	}
 }
 
-static void class_give(struct blocks *b, unsigned class, void *p)
+static void class_give(struct blocks *b, unsigned cls, void *p)
 {
-	struct class *c = &b->classes[class];
+	struct size_class *c = &b->classes[cls];
 	struct arena *drop;
 
 	spin_lock(&c->lock);
@@ -270,27 +272,27 @@ static void class_give(struct blocks *b, unsigned class, void *p)
 
 /* ---- caches; masked ---- */
 
-static void list_push(struct cache_list *l, unsigned class, void *p)
+static void list_push(struct cache_list *l, unsigned cls, void *p)
 {
 	if (HEAP_CHECKS == CHECKS_SAFE) {
-		*link_of(p, class) = NULL;
+		*link_of(p, cls) = NULL;
 		if (l->tail)
-			*link_of(l->tail, class) = p;
+			*link_of(l->tail, cls) = p;
 		else
 			l->head = p;
 		l->tail = p;
 	} else {
-		*link_of(p, class) = l->head;
+		*link_of(p, cls) = l->head;
 		l->head = p;
 	}
 	l->count++;
 }
 
-static void *list_pop(struct cache_list *l, unsigned class)
+static void *list_pop(struct cache_list *l, unsigned cls)
 {
 	void *p = l->head;
 
-	l->head = *link_of(p, class);
+	l->head = *link_of(p, cls);
 	if (HEAP_CHECKS == CHECKS_SAFE && !l->head)
 		l->tail = NULL;
 	l->count--;
@@ -298,20 +300,20 @@ static void *list_pop(struct cache_list *l, unsigned class)
 }
 
 /* Takes blocks of a slab that is there; never adds memory. Safe builds keep what was freed. */
-static void list_refill(struct blocks *b, struct cache_list *l, unsigned class)
+static void list_refill(struct blocks *b, struct cache_list *l, unsigned cls)
 {
-	struct class *c = &b->classes[class];
+	struct size_class *c = &b->classes[cls];
 
 	if (HEAP_CHECKS == CHECKS_SAFE)
 		return;
 	spin_lock(&c->lock);
 	for (unsigned i = 0; i < CACHE_REFILL && c->partial; i++)
-		list_push(l, class, slab_take(c, c->partial, stride_of(class)));
+		list_push(l, cls, slab_take(c, c->partial, stride_of(cls)));
 	spin_unlock(&c->lock);
 }
 
 /* A cached block, accounted to @owner; NULL if there is none, or no account yet. */
-static void *cache_take(struct blocks *b, unsigned class, size_t bytes, uint32_t owner)
+static void *cache_take(struct blocks *b, unsigned cls, size_t bytes, uint32_t owner)
 {
 	struct account *account;
 	struct cache_list *l;
@@ -321,13 +323,13 @@ static void *cache_take(struct blocks *b, unsigned class, size_t bytes, uint32_t
 
 	upcall_mask();
 	cpu = heap_this_cpu();
-	l = &b->caches[cpu].lists[class];
+	l = &b->caches[cpu].lists[cls];
 	account = account_of(&b->accounts, cpu, owner);
 	if (l->count == 0)
-		list_refill(b, l, class);
+		list_refill(b, l, cls);
 	if (account && l->count > (HEAP_CHECKS == CHECKS_SAFE ? QUARANTINE : 0)) {
-		p = list_pop(l, class);
-		intact = still_free(p, class);
+		p = list_pop(l, cls);
+		intact = still_free(p, cls);
 		account_change(account, (int64_t)bytes, 1);
 	}
 	upcall_unmask();
@@ -337,32 +339,32 @@ static void *cache_take(struct blocks *b, unsigned class, size_t bytes, uint32_t
 }
 
 /* Takes up to @n blocks out of a list. Result: the first, linked to the others. */
-static void *list_shorten(struct cache_list *l, unsigned class, unsigned n)
+static void *list_shorten(struct cache_list *l, unsigned cls, unsigned n)
 {
 	void *first = NULL;
 
 	while (n-- > 0 && l->count > 0) {
-		void *p = list_pop(l, class);
+		void *p = list_pop(l, cls);
 
-		*link_of(p, class) = first;
+		*link_of(p, cls) = first;
 		first = p;
 	}
 	return first;
 }
 
-static void give_chain(struct blocks *b, unsigned class, void *first)
+static void give_chain(struct blocks *b, unsigned cls, void *first)
 {
 	while (first) {
 		void *p = first;
 
-		first = *link_of(p, class);
-		if (!still_free(p, class))
+		first = *link_of(p, cls);
+		if (!still_free(p, cls))
 			TRAP("heap: a block was written to after it was freed");
-		class_give(b, class, p);
+		class_give(b, cls, p);
 	}
 }
 
-static void cache_give(struct blocks *b, unsigned class, void *p, size_t bytes, uint32_t owner)
+static void cache_give(struct blocks *b, unsigned cls, void *p, size_t bytes, uint32_t owner)
 {
 	struct cache_list *l;
 	void *over = NULL;
@@ -370,24 +372,24 @@ static void cache_give(struct blocks *b, unsigned class, void *p, size_t bytes, 
 
 	upcall_mask();
 	cpu = heap_this_cpu();
-	account_change(account_of(&b->accounts, cpu, owner), -(int64_t)bytes, -1);
-	l = &b->caches[cpu].lists[class];
-	list_push(l, class, p);
+	account_change(account_there(&b->accounts, cpu, owner), -(int64_t)bytes, -1);
+	l = &b->caches[cpu].lists[cls];
+	list_push(l, cls, p);
 	if (l->count > CACHE_MAX)
-		over = list_shorten(l, class, CACHE_REFILL);
+		over = list_shorten(l, cls, CACHE_REFILL);
 	upcall_unmask();
-	give_chain(b, class, over);
+	give_chain(b, cls, over);
 }
 
 void block_trim(struct blocks *b)
 {
-	for (unsigned class = 0; class < CLASSES_CACHED; class++) {
+	for (unsigned cls = 0; cls < CLASSES_CACHED; cls++) {
 		void *first;
 
 		upcall_mask();
-		first = list_shorten(&b->caches[heap_this_cpu()].lists[class], class, UINT32_MAX);
+		first = list_shorten(&b->caches[heap_this_cpu()].lists[cls], cls, UINT32_MAX);
 		upcall_unmask();
-		give_chain(b, class, first);
+		give_chain(b, cls, first);
 	}
 	arena_drop(arena_take_empty(&b->arenas));
 }
@@ -417,6 +419,7 @@ static void *large_alloc(struct blocks *b, size_t bytes, uint32_t owner)
 	if (mapped_create_raw(pages * PAGE_SIZE, PAGE_SIZE, &region) < 0)
 		return NULL;
 	l = MAPPED_VIEW(struct large, region, 0, 1);
+	assert(l);
 	l->region = region;
 	l->pages = pages;
 	__atomic_fetch_add(&b->large_pages, pages, __ATOMIC_RELAXED);
@@ -437,17 +440,17 @@ static void large_free(struct blocks *b, void *p)
 /* ---- blocks ---- */
 
 /* What the caches cannot give: from a slab, or a region of its own. */
-static __attribute__((noinline)) void *alloc_slowly(struct blocks *b, unsigned class, size_t bytes,
+static __attribute__((noinline)) void *alloc_slowly(struct blocks *b, unsigned cls, size_t bytes,
 						    uint32_t owner)
 {
 	void *p;
 
 	if (account_prepare(b, owner) < 0)
 		return NULL;
-	if (class < CLASSES) {
-		p = class_take(b, class);
+	if (cls < CLASSES) {
+		p = class_take(b, cls);
 		if (p)
-			set_live(p, bytes, room_of(class), owner);
+			set_live(p, bytes, room_of(cls), owner);
 	} else {
 		p = large_alloc(b, bytes, owner);
 	}
@@ -459,15 +462,15 @@ static __attribute__((noinline)) void *alloc_slowly(struct blocks *b, unsigned c
 void *block_alloc(struct blocks *b, size_t bytes, uint32_t owner)
 {
 	size_t need = need_of(bytes);
-	unsigned class = need > CLASS_STRIDE_MAX ? CLASSES : class_of(need);
+	unsigned cls = need > CLASS_STRIDE_MAX ? CLASSES : class_of(need);
 	void *p;
 
-	if (class >= CLASSES_CACHED)
-		return alloc_slowly(b, class, bytes, owner);
-	p = cache_take(b, class, bytes, owner);
+	if (cls >= CLASSES_CACHED)
+		return alloc_slowly(b, cls, bytes, owner);
+	p = cache_take(b, cls, bytes, owner);
 	if (!p)
-		return alloc_slowly(b, class, bytes, owner);
-	set_live(p, bytes, room_of(class), owner);
+		return alloc_slowly(b, cls, bytes, owner);
+	set_live(p, bytes, room_of(cls), owner);
 	return p;
 }
 
@@ -475,7 +478,7 @@ void block_free(struct blocks *b, void *p)
 {
 	size_t bytes = block_bytes(p), need = need_of(bytes);
 	uint32_t owner = block_owner(p);
-	unsigned class;
+	unsigned cls;
 
 	check_live(p);
 	if (need > CLASS_STRIDE_MAX) {
@@ -483,14 +486,14 @@ void block_free(struct blocks *b, void *p)
 		account_add(b, owner, -(int64_t)bytes, -1);
 		return;
 	}
-	class = class_of(need);
-	check_canary(p, bytes, room_of(class));
-	set_free(p, room_of(class));
-	if (class < CLASSES_CACHED) {
-		cache_give(b, class, p, bytes, owner);
+	cls = class_of(need);
+	check_canary(p, bytes, room_of(cls));
+	set_free(p, room_of(cls));
+	if (cls < CLASSES_CACHED) {
+		cache_give(b, cls, p, bytes, owner);
 		return;
 	}
-	class_give(b, class, p);
+	class_give(b, cls, p);
 	account_add(b, owner, -(int64_t)bytes, -1);
 }
 

@@ -73,9 +73,10 @@ static void check_idle(void)
 
 static void test_sizes(void **state)
 {
-	static const size_t sizes[] = {1, 7, 8, 9, 15, 16, 17, 24, 56, 112, 113, 120, 121, 128, 500,
-		504, 505, 1016, 1017, 2040, 2041, 4088, 4089, 8184, 8185, 16376, 16384, 32752, 32760,
-		32761, 32768, 65536, 100000, 1u << 20};
+	static const size_t sizes[] = {
+		1,    7,     8,     9,     15,    16,    17,    24,    56,     112,     113,  120,
+		121,  128,   500,   504,   505,   1016,  1017,  2040,  2041,   4088,    4089, 8184,
+		8185, 16376, 16384, 32752, 32760, 32761, 32768, 65536, 100000, 1u << 20};
 	uint8_t *p[ARRAY_SIZE(sizes)][3];
 
 	(void)state;
@@ -187,7 +188,8 @@ static void test_fuzz(void **state)
 			continue;
 		}
 		*b = (struct block){.bytes = 1 + sim_below(limits[sim_below(6)]),
-				    .owner = 1 + (uint32_t)sim_below(7), .fill = (uint8_t)i};
+				    .owner = 1 + (uint32_t)sim_below(7),
+				    .fill = (uint8_t)i};
 		b->p = heap_alloc(CELL(b->owner), b->bytes);
 		assert_non_null(b->p);
 		memset(b->p, b->fill, b->bytes);
@@ -526,7 +528,8 @@ static void test_object_refusals(void **state)
 	start(RAM);
 	assert_int_equal(heap_type_create(CELL(1), "", 8, &type), -EINVAL);
 	assert_int_equal(heap_type_create(CELL(1), "0123456789012345678901234567890", 8, &type), 0);
-	assert_int_equal(heap_type_create(CELL(1), "01234567890123456789012345678901", 8, &type), -EINVAL);
+	assert_int_equal(heap_type_create(CELL(1), "01234567890123456789012345678901", 8, &type),
+			 -EINVAL);
 	assert_int_equal(heap_type_create(CELL(1), "a", 0, &type), -EINVAL);
 	assert_int_equal(heap_type_create(CELL(1), "a", HEAP_OBJECT_MAX + 1, &type), -EINVAL);
 	assert_int_equal(heap_type_create(CELL(1), "a", HEAP_OBJECT_MAX, &type), 0);
@@ -706,8 +709,10 @@ static void test_object_failures(void **state)
 			assert_true(r == 0 || r == -ENOMEM);
 			assert_int_equal(stats(1).objects, made);
 			if (type.id == 0)
-				assert_int_equal(heap_type_create(CELL(1), "thing", 12000, &type), 0);
-			assert_int_equal(object_create(type, (struct object_owner){CELL(1), 1}, &h), 0);
+				assert_int_equal(heap_type_create(CELL(1), "thing", 12000, &type),
+						 0);
+			assert_int_equal(object_create(type, (struct object_owner){CELL(1), 1}, &h),
+					 0);
 			assert_non_null(object_get(type, h));
 			assert_int_equal(stats(1).objects, made + 1);
 			assert_int_equal(sim.refused, 0);

@@ -39,7 +39,7 @@ struct slab {
 	uint16_t n_used;
 	uint16_t n_touched;  /* blocks from here on were never used */
 	uint16_t first_free; /* of those that were; each names the next in its header */
-	uint8_t class;
+	uint8_t cls;
 	uint8_t page, pages;
 	uint8_t listed;
 };
@@ -47,8 +47,8 @@ struct slab {
 struct arena {
 	struct arena *prev, *next; /* arenas with free pages */
 	struct mapped region;
-	uint32_t free_pages;       /* a bit a page */
-	uint8_t first[ARENA_PAGES]; /* first page of the span that a page belongs to */
+	uint32_t free_pages;            /* a bit a page */
+	uint8_t first[ARENA_PAGES];     /* first page of the span that a page belongs to */
 	struct slab slabs[ARENA_PAGES]; /* by first page */
 };
 
@@ -82,7 +82,7 @@ struct arena *arena_take_empty(struct arenas *a) MUST_USE;
 
 /* ---- account.c ---- */
 
-#define OWNERS 4096u   /* cell ids */
+#define OWNERS 4096u    /* cell ids */
 #define OWNER_NOBODY 0u /* the heap's own blocks: accounted like others, but in no total */
 #define ACCOUNTS_PER_PAGE (PAGE_SIZE / 16u)
 
@@ -98,18 +98,22 @@ struct accounts {
 	struct account *pages[OWNERS / ACCOUNTS_PER_PAGE][GATE_MAX_CPUS];
 };
 
-/*
- * Of @cpu, on which the caller is, masked. NULL if account_prepare() was never called for
- * @owner; it was for the owner of every block that lives.
- */
+/* Of @cpu. NULL if account_prepare() was never called for @owner. */
 static inline struct account *account_of(struct accounts *a, unsigned cpu, uint32_t owner)
 {
-	struct account *page = __atomic_load_n(&a->pages[owner / ACCOUNTS_PER_PAGE][cpu],
-					       __ATOMIC_ACQUIRE);
+	struct account *page =
+		__atomic_load_n(&a->pages[owner / ACCOUNTS_PER_PAGE][cpu], __ATOMIC_ACQUIRE);
 
 	return page ? page + owner % ACCOUNTS_PER_PAGE : NULL;
 }
 
+/* The same for the owner of something that lives: it was called. */
+static inline struct account *account_there(struct accounts *a, unsigned cpu, uint32_t owner)
+{
+	return a->pages[owner / ACCOUNTS_PER_PAGE][cpu] + owner % ACCOUNTS_PER_PAGE;
+}
+
+/* The caller is on the account's CPU, masked. */
 static inline void account_change(struct account *a, int64_t bytes, int64_t objects)
 {
 	a->bytes += bytes;
@@ -135,11 +139,11 @@ struct block_header {
 #define BLOCK_HEADER sizeof(struct block_header)
 #define BLOCK_MAX (1u << 20)
 
-#define CLASSES 40u       /* strides of 16, 32 ... 128, then four to a doubling, to 32 KiB */
+#define CLASSES 40u        /* strides of 16, 32 ... 128, then four to a doubling, to 32 KiB */
 #define CLASSES_CACHED 21u /* strides to 1280, so that 1 KiB and its header fit */
 #define CLASS_STRIDE_MAX 32768u
 
-struct class {
+struct size_class {
 	struct spinlock lock;
 	uint32_t padding;
 	struct slab *partial; /* slabs with something free */
@@ -159,7 +163,7 @@ struct blocks {
 	struct arenas arenas;
 	struct accounts accounts;
 	uint64_t large_pages; /* atomic */
-	struct class classes[CLASSES];
+	struct size_class classes[CLASSES];
 	struct cache caches[GATE_MAX_CPUS];
 };
 
@@ -199,7 +203,7 @@ struct type;
 struct types {
 	struct spinlock lock; /* of making and ending types */
 	uint32_t padding;
-	uint64_t generation; /* of the newest object; atomic */
+	uint64_t generation;           /* of the newest object; atomic */
 	struct type *types[TYPES_MAX]; /* never freed, used again */
 };
 

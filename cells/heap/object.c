@@ -108,7 +108,8 @@ static uint32_t chunk_log_of(uint32_t stride)
 {
 	uint32_t log = 0;
 
-	while (log < CHUNK_LOG_MAX && sizeof(struct chunk) + ((size_t)2 << log) * stride <= CHUNK_BYTES)
+	while (log < CHUNK_LOG_MAX &&
+	       sizeof(struct chunk) + ((size_t)2 << log) * stride <= CHUNK_BYTES)
 		log++;
 	return log;
 }
@@ -516,7 +517,8 @@ static bool next_object(uint32_t type, uint32_t *slot, struct visit *ret_visit)
 }
 
 int object_for_each(struct heap_type type,
-		    int (*each)(struct handle h, void *object, struct object_owner owner, void *arg),
+		    int (*each)(struct handle h, void *object, struct object_owner owner,
+				void *arg),
 		    void *arg)
 {
 	uint32_t slot = 0;

@@ -47,8 +47,7 @@ static int take_int(const char **fmt)
 	int v = 0;
 
 	for (; isdigit(**fmt); (*fmt)++) {
-		if (__builtin_mul_overflow(v, 10, &v) ||
-		    __builtin_add_overflow(v, **fmt - '0', &v))
+		if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, **fmt - '0', &v))
 			v = INT_MAX;
 	}
 	return v;
@@ -131,7 +130,8 @@ static void put_number(struct out *o, const struct spec *s, const char *prefix, 
 
 	if (base == 8 && s->alt && wanted <= n)
 		wanted = n + 1;
-	if (s->precision < 0 && s->zero && !s->minus && width > n_prefix && wanted < width - n_prefix)
+	if (s->precision < 0 && s->zero && !s->minus && width > n_prefix &&
+	    wanted < width - n_prefix)
 		wanted = width - n_prefix;
 	if (wanted < n)
 		wanted = n;

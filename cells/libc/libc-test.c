@@ -152,7 +152,8 @@ static void random_string(char *s, size_t max)
 	size_t n = below(max);
 
 	for (size_t i = 0; i < n; i++)
-		s[i] = "ab\xff" "c"[below(4)];
+		s[i] = "ab\xff"
+		       "c"[below(4)];
 	s[n] = '\0';
 }
 
@@ -236,8 +237,18 @@ static void random_spec(char *spec, char kind, char length[3], char *ret_letter)
 
 static uint64_t random_number(void)
 {
-	static const uint64_t edges[] = {0, 1, 9, 10, INT_MAX, INT64_MAX, UINT64_MAX,
-					 (uint64_t)INT_MIN, (uint64_t)INT64_MIN, UINT_MAX, 255, 256};
+	static const uint64_t edges[] = {0,
+					 1,
+					 9,
+					 10,
+					 INT_MAX,
+					 INT64_MAX,
+					 UINT64_MAX,
+					 (uint64_t)INT_MIN,
+					 (uint64_t)INT64_MIN,
+					 UINT_MAX,
+					 255,
+					 256};
 
 	return below(3) ? random_u64() >> below(64) : edges[below(12)];
 }

@@ -22,9 +22,14 @@ struct extent *extent_at(uint32_t slot)
 	uint64_t at = (uint64_t)slot + SLOTS_PER_PAGE;
 	unsigned chunk = log2_of(at / SLOTS_PER_PAGE);
 
+	return mapped.chunk[chunk] + (at - ((uint64_t)SLOTS_PER_PAGE << chunk));
+}
+
+struct extent *extent_find(uint32_t slot)
+{
 	if (slot == 0 || slot >= __atomic_load_n(&mapped.n_slots, __ATOMIC_ACQUIRE))
 		return NULL;
-	return mapped.chunk[chunk] + (at - ((uint64_t)SLOTS_PER_PAGE << chunk));
+	return extent_at(slot);
 }
 
 uint32_t slot_take(void)
@@ -202,7 +207,7 @@ static void bin_remove(uint32_t slot)
 	else
 		a->head[b.class][b.step] = e->bin.next;
 	if (a->head[b.class][b.step] == 0)
-		a->steps[b.class] &= (uint8_t)~(1u << b.step);
+		a->steps[b.class] &= (uint8_t) ~(1u << b.step);
 	if (a->steps[b.class] == 0)
 		a->classes &= ~(1u << b.class);
 }

@@ -88,7 +88,8 @@ struct arena {
 
 struct mapped_state {
 	struct spinlock lock;
-	struct spinlock growing; /* taken before lock; held over the gate calls that grow the table */
+	struct spinlock
+		growing; /* taken before lock; held over the gate calls that grow the table */
 	struct extent *chunk[CHUNKS_MAX];
 	uint32_t n_slots; /* that exist; slot 0 is never used */
 	uint32_t n_free;
@@ -99,7 +100,9 @@ struct mapped_state {
 
 /* ---- extent.c ---- */
 
-struct extent *extent_at(uint32_t slot); /* any context; NULL if @slot does not exist */
+/* The record of a slot that exists; what else a slot's number is taken from says so. */
+struct extent *extent_at(uint32_t slot) __attribute__((returns_nonnull));
+struct extent *extent_find(uint32_t slot); /* any number, any context: NULL if there is none */
 
 void slots_lock(void);
 void slots_unlock(void);

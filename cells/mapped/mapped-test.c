@@ -158,19 +158,23 @@ static void test_device(void **state)
 	assert_int_equal(mapped_info(region, &info), 0);
 	assert_int_equal(info.kind, MAPPED_DEVICE);
 	for (size_t i = 0; i < 600; i++)
-		assert_true(sim_page_frame(info.start.v + i * PAGE_SIZE) == DEVICE_PA + i * PAGE_SIZE);
+		assert_true(sim_page_frame(info.start.v + i * PAGE_SIZE) ==
+			    DEVICE_PA + i * PAGE_SIZE);
 	check_frames(SIM_BUNDLE_PAGES + 600);
 	mapped_drop(&region);
 	check_frames(SIM_BUNDLE_PAGES);
 	assert_int_equal(mapped_create_device((paddr_t){DEVICE_PA + 1}, 1, &region), -EINVAL);
 	assert_int_equal(mapped_create_device((paddr_t){DEVICE_PA}, 0, &region), -EINVAL);
-	assert_int_equal(mapped_create_device((paddr_t){-4096ull}, 2 * PAGE_SIZE, &region), -EINVAL);
-	assert_int_equal(mapped_create_device((paddr_t){DEVICE_PA}, (1ul << 30) + 1, &region), -EINVAL);
+	assert_int_equal(mapped_create_device((paddr_t){-4096ull}, 2 * PAGE_SIZE, &region),
+			 -EINVAL);
+	assert_int_equal(mapped_create_device((paddr_t){DEVICE_PA}, (1ul << 30) + 1, &region),
+			 -EINVAL);
 	assert_int_equal(sim.refused, 0);
 	/* RAM is refused by the gate, also in the middle */
 	assert_int_equal(mapped_create_device((paddr_t){SIM_RAM_START}, 1, &region), -EPERM);
 	assert_int_equal(mapped_create_device((paddr_t){SIM_RAM_START - 100 * PAGE_SIZE},
-					      710 * PAGE_SIZE, &region), -EPERM);
+					      710 * PAGE_SIZE, &region),
+			 -EPERM);
 	sim.refused = 0;
 	check_frames(SIM_BUNDLE_PAGES);
 	assert_int_equal(stats().regions, 0);
@@ -442,7 +446,8 @@ static void sweep(struct attempt a, bool in_gate, bool from_then_on)
 			if (r == 0)
 				mapped_drop_many(regions, a.many);
 		} else if (a.kind == MAPPED_DEVICE) {
-			r = mapped_create_device((paddr_t){DEVICE_PA}, a.pages * PAGE_SIZE, &region);
+			r = mapped_create_device((paddr_t){DEVICE_PA}, a.pages * PAGE_SIZE,
+						 &region);
 		} else {
 			r = mapped_create(a.kind, a.pages * PAGE_SIZE, &region);
 		}
@@ -465,8 +470,9 @@ static void sweep(struct attempt a, bool in_gate, bool from_then_on)
 static void test_failures(void **state)
 {
 	static const struct attempt attempts[] = {
-		{MAPPED_DATA, 1, 0}, {MAPPED_STACK, 4, 0}, {MAPPED_CELL, 700, 0}, {MAPPED_DMA, 20, 0},
-		{MAPPED_DATA, 1300, 0}, {MAPPED_DEVICE, 1300, 0}, {MAPPED_CELL, 7, 100},
+		{MAPPED_DATA, 1, 0},   {MAPPED_STACK, 4, 0},   {MAPPED_CELL, 700, 0},
+		{MAPPED_DMA, 20, 0},   {MAPPED_DATA, 1300, 0}, {MAPPED_DEVICE, 1300, 0},
+		{MAPPED_CELL, 7, 100},
 	};
 	static struct frame_run kept[RAM];
 
@@ -501,7 +507,8 @@ static void test_create_many(void **state)
 	(void)state;
 	start(RAM);
 	assert_int_equal(mapped_create_many(MAPPED_STACK, 1, bytes, regions), -EINVAL);
-	assert_int_equal(mapped_create_many(MAPPED_DATA, MAPPED_MANY_MAX + 1, bytes, regions), -EINVAL);
+	assert_int_equal(mapped_create_many(MAPPED_DATA, MAPPED_MANY_MAX + 1, bytes, regions),
+			 -EINVAL);
 	assert_int_equal(mapped_create_many(MAPPED_DATA, 2, bad, regions), -EINVAL);
 	assert_int_equal(mapped_create_many(MAPPED_CELL, 0, NULL, NULL), 0);
 	check_frames(SIM_BUNDLE_PAGES);
@@ -593,7 +600,8 @@ static void test_adopt(void **state)
 	/* text in the middle, rodata before it, the rest after it */
 	assert_int_equal(adopt(MAPPED_CELL, GATE_CELL_WINDOW + 4 * PAGE_SIZE, 3, &a), 0);
 	assert_int_equal(adopt(MAPPED_CELL, GATE_CELL_WINDOW, 4, &b), 0);
-	assert_int_equal(adopt(MAPPED_CELL, GATE_CELL_WINDOW + 7 * PAGE_SIZE, SIM_SEED_PAGES - 7, &c), 0);
+	assert_int_equal(
+		adopt(MAPPED_CELL, GATE_CELL_WINDOW + 7 * PAGE_SIZE, SIM_SEED_PAGES - 7, &c), 0);
 	assert_int_equal(stats().regions, 3);
 	assert_int_equal(stats().pages, SIM_SEED_PAGES);
 	/* once only, and nothing else than the seed's */

@@ -9,8 +9,8 @@
 #define BATCH 32u     /* runs in one gate call: they lie on the stack meanwhile */
 #define TABLES_MAX 8u /* page tables that 512 consecutive pages may need, and a pair to spare */
 
-CELL_INFO(.name = "mapped", .version = "1.0.0", .grants = GATE_GRANT_MEMORY,
-	  .safety = CELL_UNSAFE, .summary = "joins address space with frames: mapped regions");
+CELL_INFO(.name = "mapped", .version = "1.0.0", .grants = GATE_GRANT_MEMORY, .safety = CELL_UNSAFE,
+	  .summary = "joins address space with frames: mapped regions");
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
@@ -58,7 +58,7 @@ int map_runs(const struct gate_run *runs, unsigned n, uint64_t *ret_done)
 struct unmap_batch {
 	struct gate_run runs[BATCH];
 	unsigned n;
-	uint64_t pages; /* in runs */
+	uint64_t pages;   /* in runs */
 	uint32_t adopted; /* a bit a run: one page, whose frame only the gate knows */
 };
 
@@ -349,7 +349,7 @@ static int map_device(struct extent *e, uint64_t pa)
 struct wish {
 	enum mapped_kind kind;
 	uint64_t pages;
-	uint64_t align;     /* pages */
+	uint64_t align;      /* pages */
 	const size_t *bytes; /* of each, if n > 1 */
 	unsigned n;
 	bool raw;
@@ -536,7 +536,7 @@ static struct extent *region_busy(struct mapped region, bool drop)
 	struct extent *e;
 
 	slots_lock();
-	e = extent_at(region.slot);
+	e = extent_find(region.slot);
 	if (e && (e->use != EXTENT_LIVE || e->generation != region.generation))
 		e = NULL;
 	if (e)
@@ -643,7 +643,7 @@ struct snapshot {
  */
 static int snapshot(struct mapped region, struct snapshot *ret)
 {
-	struct extent *e = extent_at(region.slot);
+	struct extent *e = extent_find(region.slot);
 
 	if (!e || __atomic_load_n(&e->generation, __ATOMIC_ACQUIRE) != region.generation)
 		return -ESTALE;

@@ -22,7 +22,9 @@ void trap_at(const char *reason, const char *file, unsigned line) __attribute__(
 static inline __attribute__((noreturn)) void trap_at(const char *reason, const char *file,
 						     unsigned line)
 {
-	__asm__ volatile("ud2" : : "a"(TRAP_MAGIC), "D"(reason), "S"(file), "d"((uint64_t)line)
+	__asm__ volatile("ud2"
+			 :
+			 : "a"(TRAP_MAGIC), "D"(reason), "S"(file), "d"((uint64_t)line)
 			 : "memory");
 	__builtin_unreachable();
 }

@@ -10,9 +10,9 @@
 #include <theseus/cell.h>
 
 struct heap_stats {
-	uint64_t bytes;   /* allocated and not freed, as asked for */
+	uint64_t bytes; /* allocated and not freed, as asked for */
 	uint64_t objects;
-	uint64_t pages;   /* held for all cells together; 0 for a single one */
+	uint64_t pages; /* held for all cells together; 0 for a single one */
 };
 
 /*
@@ -25,7 +25,7 @@ void heap_free(void *p);
 #ifdef __clang__
 #define HEAP_ALLOCATES __attribute__((malloc, alloc_size(2), warn_unused_result))
 #else
-#define HEAP_ALLOCATES \
+#define HEAP_ALLOCATES                                                                             \
 	__attribute__((malloc, malloc(heap_free, 1), alloc_size(2), warn_unused_result))
 #endif
 
@@ -86,7 +86,8 @@ int heap_type_create(struct cell_ref server, const char *name, size_t bytes,
 int heap_type_destroy(struct heap_type type) MUST_USE; /* -EBUSY while objects live, -ESTALE */
 
 /* A zeroed object, accounted to owner.cell. Result: 0, -ENOMEM, -EINVAL (type, owner). */
-int object_create(struct heap_type type, struct object_owner owner, struct handle *ret_handle) MUST_USE;
+int object_create(struct heap_type type, struct object_owner owner,
+		  struct handle *ret_handle) MUST_USE;
 /* The object behind @h if it lives and is of @type, else NULL. Borrowed until return. */
 void *object_get(struct heap_type type, struct handle h) MUST_USE;
 int object_destroy(struct heap_type type, struct handle h); /* 0, -ESTALE */
@@ -96,7 +97,8 @@ int object_destroy(struct heap_type type, struct handle h); /* 0, -ESTALE */
  * to it that nobody else destroys the one that is being looked at.
  */
 int object_for_each(struct heap_type type,
-		    int (*each)(struct handle h, void *object, struct object_owner owner, void *arg),
+		    int (*each)(struct handle h, void *object, struct object_owner owner,
+				void *arg),
 		    void *arg);
 
 #endif

@@ -16,9 +16,9 @@
 enum mapped_kind {
 	MAPPED_DATA = 1, /* zeroed, read-write */
 	MAPPED_STACK,    /* the same, between two guard pages that stay unmapped */
-	MAPPED_CELL,     /* in the cell window, zeroed, read-write until the loader seals parts of it */
-	MAPPED_DMA,      /* zeroed, physically contiguous; its physical address may be asked for */
-	MAPPED_DEVICE,   /* device memory, uncached */
+	MAPPED_CELL, /* in the cell window, zeroed, read-write until the loader seals parts of it */
+	MAPPED_DMA,  /* zeroed, physically contiguous; its physical address may be asked for */
+	MAPPED_DEVICE, /* device memory, uncached */
 	_MAPPED_KIND_MAX,
 	_MAPPED_KIND_INVALID = -22,
 };
@@ -37,7 +37,7 @@ struct mapped_info {
 
 struct mapped_stats {
 	uint64_t regions;
-	uint64_t pages; /* mapped for all regions, guard pages not counted */
+	uint64_t pages;             /* mapped for all regions, guard pages not counted */
 	uint64_t quarantined_pages; /* address space withdrawn by mapped_quarantine() */
 	uint64_t refused;           /* drops of a stale handle: each is somebody's mistake */
 };
@@ -96,15 +96,15 @@ int mapped_view(struct mapped region, size_t offset, size_t len, size_t align,
 		void **ret_view) MUST_USE;
 
 /* Typed view: pointer to `count` objects of `type` at byte `offset`, or NULL. */
-#define MAPPED_VIEW(type, region, offset, count)                                            \
-	__extension__({                                                                     \
-		void *mapped_view_ = NULL;                                                  \
-		size_t mapped_len_;                                                         \
-		if (__builtin_mul_overflow(sizeof(type), (size_t)(count), &mapped_len_) ||  \
-		    mapped_view((region), (offset), mapped_len_, _Alignof(type),            \
-				&mapped_view_) < 0)                                         \
-			mapped_view_ = NULL;                                                \
-		(type *)mapped_view_;                                                       \
+#define MAPPED_VIEW(type, region, offset, count)                                                   \
+	__extension__({                                                                            \
+		void *mapped_view_ = NULL;                                                         \
+		size_t mapped_len_;                                                                \
+		if (__builtin_mul_overflow(sizeof(type), (size_t)(count), &mapped_len_) ||         \
+		    mapped_view((region), (offset), mapped_len_, _Alignof(type), &mapped_view_) <  \
+			    0)                                                                     \
+			mapped_view_ = NULL;                                                       \
+		(type *)mapped_view_;                                                              \
 	})
 
 /* Physical address of @offset of a DMA region. Result: 0, -EINVAL (kind), -ERANGE, -ESTALE. */
@@ -117,6 +117,7 @@ void mapped_stats(struct mapped_stats *ret_stats);
  * Turns pages that the seed mapped into a region, so that they can be dropped like any
  * other. Boot only (the loader). Result: 0, -EINVAL (not mapped by the seed), -ENOMEM.
  */
-int mapped_adopt(enum mapped_kind kind, vaddr_t start, size_t bytes, struct mapped *ret_region) MUST_USE;
+int mapped_adopt(enum mapped_kind kind, vaddr_t start, size_t bytes,
+		 struct mapped *ret_region) MUST_USE;
 
 #endif
