@@ -272,6 +272,60 @@ static bool integer_class(const struct btf *btf, uint32_t id, unsigned int depth
 	return true;
 }
 
+struct search {
+	const struct btf *btf;
+	bool (*is_table)(const char *tag, void *arg);
+	void *arg;
+	struct buf *path;
+};
+
+static bool points_to_code(const struct search *s, const struct btf_type *pointer)
+{
+	const struct btf_type *to;
+
+	to = btf__type_by_id(s->btf, abi_type_strip(s->btf, pointer->type));
+	if (!to)
+		return false;
+	if (btf_is_func_proto(to))
+		return true;
+	return (btf_is_struct(to) || btf_is_fwd(to)) &&
+	       s->is_table(type_name(s->btf, to->name_off), s->arg);
+}
+
+static int find_code(struct search *s, uint32_t id, unsigned int depth)
+{
+	const struct btf_type *t = btf__type_by_id(s->btf, abi_type_strip(s->btf, id));
+	size_t length = s->path->len;
+
+	if (!t || depth > ABI_DEPTH_MAX)
+		return 0;
+	if (btf_is_ptr(t))
+		return points_to_code(s, t);
+	if (btf_is_array(t))
+		return find_code(s, btf_array(t)->type, depth + 1);
+	for (uint32_t i = 0; btf_is_composite(t) && i < btf_vlen(t); i++) {
+		const struct btf_member *m = &btf_members(t)[i];
+		const char *name = type_name(s->btf, m->name_off);
+
+		buf_printf(s->path, "%s%s", length && *name ? "." : "", name);
+		if (!buf_ok(s->path))
+			return -ENOMEM;
+		if (find_code(s, m->type, depth + 1))
+			return 1;
+		s->path->len = length;
+	}
+	return 0;
+}
+
+int abi_type_find_code(const struct btf *btf, uint32_t id,
+		       bool (*is_table)(const char *tag, void *arg), void *arg,
+		       struct buf *ret_path)
+{
+	struct search s = {btf, is_table, arg, ret_path};
+
+	return find_code(&s, id, 0);
+}
+
 bool abi_type_restartable(const struct btf *btf, uint32_t id)
 {
 	const struct btf_type *t = btf__type_by_id(btf, qualified_function(btf, id));

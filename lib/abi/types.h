@@ -49,6 +49,15 @@ uint32_t abi_type_strip(const struct btf *btf, uint32_t id);
 uint32_t abi_variable_type(const struct btf *btf, const char *name, bool pointee);
 
 /*
+ * Looks through a struct, its members and arrays, but not behind pointers, for an address of
+ * code: a pointer to a function, or to a struct for which @is_table says yes by its tag.
+ * Appends the path of the first ("slots.run") to @ret_path. Result: 1 found, 0, -ENOMEM.
+ */
+int abi_type_find_code(const struct btf *btf, uint32_t id,
+		       bool (*is_table)(const char *tag, void *arg), void *arg,
+		       struct buf *ret_path);
+
+/*
  * Whether a restart stub can stand before function type @id: at most six registers of
  * integer arguments, a signed integer of at most 64 bits as result, not variadic.
  */

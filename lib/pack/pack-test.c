@@ -456,6 +456,14 @@ static const struct refusal {
 	{"two-states", "CELL_STATE two", NULL,
 	 HEAD "CELL_STATE(int, one); CELL_STATE(int, two); int f(void) { return one++ + two++; }\n",
 	 NULL},
+	{"bad-state", "st.slots.run is the address", NULL,
+	 HEAD "struct st { int n; struct { long x; int (*run)(int); } slots[4]; };\n"
+	      "CELL_STATE(struct st, st); int f(void) { return st.n++; }\n",
+	 NULL},
+	{"bad-state", "st.table is the address", NULL,
+	 HEAD "struct st { const struct probe_ops *table; };\n"
+	      "CELL_STATE(struct st, st); int f(void) { return st.table != 0; }\n",
+	 NULL},
 	{"bad-export", "probe_open: the cell has no such", NULL, HEAD "CELL_EXPORT(probe_open);\n",
 	 NULL},
 	{"bad-export", "exported twice", NULL,

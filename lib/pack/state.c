@@ -48,6 +48,27 @@ static int find_state(struct pack *p, struct state *ret_state)
 	return r;
 }
 
+static bool is_interface(const char *tag, void *arg)
+{
+	return *tag && pack_declared(arg, ABI_INTERFACE, tag);
+}
+
+/* A swap replaces code and tables under the state: what it must remember of them is a handle. */
+static int check_state(struct pack *p, const struct state *state, const struct btf *btf,
+		       uint32_t type)
+{
+	__attribute__((cleanup(buf_done))) struct buf path = {0};
+	int r = abi_type_find_code(btf, type, is_interface, p, &path);
+
+	if (r <= 0)
+		return r;
+	return reasons_add(
+		p->reasons, "bad-state",
+		"%s: state %s.%s is the address of code or of a table of functions: keep "
+		"the handle of an interface slot instead",
+		state->file->path, state->symbol->name, buf_str(&path));
+}
+
 static int hash_state(struct pack *p, const struct state *state, const struct btf *btf)
 {
 	__attribute__((cleanup(buf_done))) struct buf text = {0};
@@ -65,7 +86,7 @@ static int hash_state(struct pack *p, const struct state *state, const struct bt
 				   "%s: the type of state %s cannot be read", state->file->path,
 				   state->symbol->name);
 	p->cell->state_type = strdup(buf_str(&text));
-	return p->cell->state_type ? 0 : -ENOMEM;
+	return p->cell->state_type ? check_state(p, state, btf, type) : -ENOMEM;
 }
 
 int pack_state(struct pack *p)
