@@ -372,10 +372,11 @@ static void add_caps(struct virtio_pci *v)
 		       sizeof(struct virtio_pci_common_cfg), plain);
 	add_virtio_cap(v, VIRTIO_PCI_CAP_NOTIFY_CFG, BAR_NOTIFY, v->ops->queues * NOTIFY_STRIDE,
 		       sizeof(struct virtio_pci_notify_cap));
-	add_virtio_cap(v, VIRTIO_PCI_CAP_ISR_CFG, BAR_ISR, 1, plain);
 	if (v->ops->config_size)
 		add_virtio_cap(v, VIRTIO_PCI_CAP_DEVICE_CFG, BAR_DEVICE, v->ops->config_size,
 			       plain);
+	/* what a driver with MSI-X has no use for comes last: it need not read so far */
+	add_virtio_cap(v, VIRTIO_PCI_CAP_ISR_CFG, BAR_ISR, 1, plain);
 	v->cfg_cap = add_virtio_cap(v, VIRTIO_PCI_CAP_PCI_CFG, 0, 0,
 				    sizeof(struct virtio_pci_cfg_cap));
 	mask.cap.bar = 0xff;

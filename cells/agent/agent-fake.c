@@ -605,6 +605,7 @@ void fake_stop(void)
 	fake_run();
 	agent_session_end_all();
 	agent_drop_out();
+	heap_free(agent->decoder);
 	heap_free(agent->answers);
 	heap_free(agent->exec_output);
 	CHECK(fake.allocated == 0);

@@ -2,6 +2,7 @@
 #include "agent.h"
 
 #include <theseus/gate-call.h>
+#include <theseus/heap.h>
 #include <theseus/log.h>
 #include <theseus/platform.h>
 
@@ -17,8 +18,9 @@ CELL_STATE(struct agent_state, agent_state);
 
 struct agent_state *const agent = &agent_state;
 
-#define PORT_PAGES 8u
+#define PORT_PAGES 4u
 #define RECEIVES_A_STEP 8u
+#define ANNOUNCE_NS (20 * CLOCK_MS) /* that a Hello may take before COM1 is told anyway */
 
 static struct service_next step(void);
 CELL_PROVIDE(service_ops, agent) = {.step = step};
@@ -64,7 +66,10 @@ static int agent_init(const struct cell_boot *boot)
 	if (r < 0)
 		return r;
 	agent->record = boot->record;
-	frame_decoder_init(&agent->decoder);
+	agent->decoder = heap_alloc(CELL_SELF, sizeof(*agent->decoder));
+	if (!agent->decoder)
+		return -ENOMEM;
+	frame_decoder_init(agent->decoder);
 	r = console_attach(PLATFORM_CONTROL_PORT, IFACE(console_client_ops, agent), PORT_PAGES,
 			   &agent->link);
 	agent->attached = r == 0;
@@ -94,6 +99,23 @@ static bool receive(void)
 	return true;
 }
 
+/*
+ * The line on COM1 takes a millisecond on a PVM host: whoever waits for Hello is answered
+ * first. Result: when to look again.
+ */
+static uint64_t announce(uint64_t next)
+{
+	if (agent->announced)
+		return next;
+	if (agent->announce_ns == 0)
+		agent->announce_ns = clock_after(ANNOUNCE_NS);
+	if (!agent->greeted && clock_now_ns() < agent->announce_ns)
+		return next < agent->announce_ns ? next : agent->announce_ns;
+	agent->announced = true;
+	log_announce(CELL_SELF, "ready");
+	return next;
+}
+
 static struct service_next step(void)
 {
 	bool more, flushed;
@@ -109,9 +131,6 @@ static struct service_next step(void)
 	flushed = agent_flush();
 	if (agent->end)
 		return power(flushed);
-	if (!agent->announced) {
-		agent->announced = true;
-		log_announce(CELL_SELF, "ready");
-	}
+	next = announce(next);
 	return more ? service_again() : service_wait(next);
 }

@@ -135,9 +135,12 @@ struct agent_change {
 struct agent_state {
 	const struct boot_record *record; /* mapped for good, no cell's */
 	bool attached;
-	bool announced;
+	bool greeted;   /* somebody was answered a Hello */
+	bool announced; /* COM1 was told that we are ready */
+	uint64_t announce_ns; /* at the latest */
 	unsigned link;
 	uint32_t opens; /* of the port, that the decoder and the sessions belong to */
+	struct frame_decoder *decoder; /* on the heap: most of its bytes are seldom touched */
 
 	uint64_t next_serial, next_event, next_order;
 	uint32_t followers; /* sessions that follow the log; read by the log's writers */
@@ -161,7 +164,6 @@ struct agent_state {
 
 	uint8_t *arena_large; /* AGENT_ARENA_LARGE while an upload is under way */
 	_Alignas(16) uint8_t arena[AGENT_ARENA_SMALL];
-	struct frame_decoder decoder;
 };
 
 extern struct agent_state *const agent;

@@ -71,6 +71,7 @@ void agent_hello(const struct agent_call *call, const Theseus__Hello *m)
 	r.body_case = THESEUS__RESPONSE__BODY_HELLO;
 	r.hello = &reply;
 	agent_answer(call, &r);
+	agent->greeted = true;
 }
 
 /* ---- status ---- */

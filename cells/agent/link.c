@@ -85,7 +85,7 @@ static void serve(const struct frame *f)
 static void start_afresh(uint32_t opens)
 {
 	agent->opens = opens;
-	frame_decoder_init(&agent->decoder);
+	frame_decoder_init(agent->decoder);
 	agent_session_end_all();
 	agent_drop_out();
 }
@@ -102,7 +102,7 @@ bool agent_receive(void)
 		return false;
 	if (opens != agent->opens)
 		start_afresh(opens);
-	while (frame_decode(&agent->decoder, bytes + at, (size_t)n - at, &taken, &f)) {
+	while (frame_decode(agent->decoder, bytes + at, (size_t)n - at, &taken, &f)) {
 		at += taken;
 		serve(&f);
 	}

@@ -10,6 +10,7 @@
 #include <theseus/notice.h>
 #include <theseus/spinlock.h>
 
+#include "ring.h"
 #include "serial.h"
 
 CELL_INFO(.name = "log", .version = "1.0.0", .summary = "the system log, and warnings to COM1",
@@ -21,19 +22,16 @@ CELL_EXPORT(log_read);
 CELL_EXPORT(log_next_seq);
 CELL_EXPORT(log_watch);
 
-#define LOG_RECORDS 240u
-
 struct log_state {
 	struct spinlock lock; /* guards all but `serial` and `verbose` */
 	bool verbose;         /* log=debug; set once at boot */
-	uint64_t next_seq;    /* of the next record; records[seq % LOG_RECORDS] */
 	struct log_watch_ops_h watchers[LOG_WATCHERS_MAX];
-	struct log_record records[LOG_RECORDS];
+	struct log_ring ring;
 
 	struct spinlock serial; /* whole lines to COM1, never taken with `lock` held */
 };
 
-CELL_STATE(struct log_state, log_state) = {.next_seq = 1};
+CELL_STATE(struct log_state, log_state);
 
 static const char *const level_names[_LOG_LEVEL_MAX] = {"error", "warning", "notice", "info",
 							"debug"};
@@ -67,19 +65,6 @@ static void name_of(struct cell_ref cell, char name[CELL_NAME_MAX])
 		}
 	}
 	strlcpy(name, "-", CELL_NAME_MAX);
-}
-
-/* A record is one line of text, whatever the writer's data held. */
-static void tidy(char *text)
-{
-	size_t n = strlen(text);
-
-	while (n > 0 && text[n - 1] == '\n')
-		text[--n] = '\0';
-	for (size_t i = 0; i < n; i++) {
-		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-			text[i] = '?';
-	}
 }
 
 static void to_serial(const struct log_record *r)
@@ -118,10 +103,9 @@ static void add(struct log_record *r, bool serial)
 
 	r->time_ns = clock_now_ns();
 	r->task = task ? task->id : 0;
-	tidy(r->text);
+	log_tidy(r->text);
 	spin_lock(&log_state.lock);
-	r->seq = log_state.next_seq++;
-	log_state.records[r->seq % LOG_RECORDS] = *r;
+	log_ring_add(&log_state.ring, r);
 	spin_unlock(&log_state.lock);
 	if (serial)
 		to_serial(r);
@@ -153,22 +137,10 @@ void log_announce(struct cell_ref cell, const char *text)
 
 int log_read(uint64_t seq, struct log_record *ret_record, uint64_t *ret_lost)
 {
-	uint64_t oldest, lost = 0;
-	int r = -ENOENT;
+	int r;
 
 	spin_lock(&log_state.lock);
-	oldest = log_state.next_seq > LOG_RECORDS ? log_state.next_seq - LOG_RECORDS : 1;
-	if (seq == 0)
-		seq = 1;
-	if (seq < oldest) {
-		lost = oldest - seq;
-		seq = oldest;
-	}
-	if (seq < log_state.next_seq) {
-		*ret_record = log_state.records[seq % LOG_RECORDS];
-		*ret_lost = lost;
-		r = 0;
-	}
+	r = log_ring_read(&log_state.ring, seq, ret_record, ret_lost);
 	spin_unlock(&log_state.lock);
 	return r;
 }
@@ -178,7 +150,7 @@ uint64_t log_next_seq(void)
 	uint64_t seq;
 
 	spin_lock(&log_state.lock);
-	seq = log_state.next_seq;
+	seq = log_state.ring.last_seq + 1;
 	spin_unlock(&log_state.lock);
 	return seq;
 }

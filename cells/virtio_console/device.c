@@ -19,6 +19,7 @@ _Static_assert(VIRTQUEUE_BYTES(PORT_QUEUE_SIZE) <= RING_STRIDE, "rings do not ov
 /* The control memory: input buffers, then one slot for each message on its way out. */
 #define CONTROL_TX_OFFSET (CONTROL_QUEUE_SIZE * CONTROL_BUFFER_BYTES)
 #define CONTROL_BYTES (CONTROL_TX_OFFSET + CONTROL_QUEUE_SIZE * sizeof(struct console_message))
+#define CONTROL_OFFSET (RINGS * RING_STRIDE)
 _Static_assert(CONTROL_QUEUE_SIZE == 32, "control_tx_free is a word");
 
 static uint16_t queue_rx(unsigned port)
@@ -176,19 +177,19 @@ static int set_up_queues(struct console_state *s)
 	if (r < 0)
 		return r;
 	s->n_ports = max_ports < CONSOLE_PORTS_MAX ? max_ports : CONSOLE_PORTS_MAX;
-	r = virtio_queue(&s->device, QUEUE_CONTROL_RX, CONTROL_QUEUE_SIZE, s->rings, 0,
+	r = virtio_queue(&s->device, QUEUE_CONTROL_RX, CONTROL_QUEUE_SIZE, s->memory, 0,
 			 &s->control_rx);
 	if (r < 0)
 		return r;
-	r = virtio_queue(&s->device, QUEUE_CONTROL_TX, CONTROL_QUEUE_SIZE, s->rings, RING_STRIDE,
+	r = virtio_queue(&s->device, QUEUE_CONTROL_TX, CONTROL_QUEUE_SIZE, s->memory, RING_STRIDE,
 			 &s->control_tx);
 	for (unsigned p = 0; r == 0 && p < s->n_ports; p++) {
 		size_t at = (2 + 2 * p) * RING_STRIDE;
 
-		r = virtio_queue(&s->device, queue_rx(p), PORT_QUEUE_SIZE, s->rings, at, &s->rx[p]);
+		r = virtio_queue(&s->device, queue_rx(p), PORT_QUEUE_SIZE, s->memory, at, &s->rx[p]);
 		if (r == 0)
 			r = virtio_queue(&s->device, (uint16_t)(queue_rx(p) + 1), PORT_QUEUE_SIZE,
-					 s->rings, at + RING_STRIDE, &s->tx[p]);
+					 s->memory, at + RING_STRIDE, &s->tx[p]);
 	}
 	return r;
 }
@@ -198,14 +199,11 @@ static int allocate(struct console_state *s)
 	paddr_t pa;
 	int r;
 
-	r = mapped_create(MAPPED_DMA, RINGS * RING_STRIDE, &s->rings);
+	r = mapped_create(MAPPED_DMA, CONTROL_OFFSET + CONTROL_BYTES, &s->memory);
 	if (r < 0)
 		return r;
-	r = mapped_create(MAPPED_DMA, CONTROL_BYTES, &s->control);
-	if (r < 0)
-		return r;
-	s->control_memory = MAPPED_VIEW(uint8_t, s->control, 0, CONTROL_BYTES);
-	r = mapped_phys(s->control, 0, &pa);
+	s->control_memory = MAPPED_VIEW(uint8_t, s->memory, CONTROL_OFFSET, CONTROL_BYTES);
+	r = mapped_phys(s->memory, CONTROL_OFFSET, &pa);
 	if (r < 0 || !s->control_memory)
 		return -EINVAL;
 	s->control_pa = pa.v;
@@ -249,10 +247,8 @@ int console_device_open(struct console_state *s, uint8_t vector)
 		r = start(s);
 	if (r < 0) {
 		/* a device that does not reset keeps its memory: it may still write there */
-		if (virtio_close(&s->device) == 0) {
-			mapped_drop(&s->rings);
-			mapped_drop(&s->control);
-		}
+		if (virtio_close(&s->device) == 0)
+			mapped_drop(&s->memory);
 		return r;
 	}
 	return 0;

@@ -36,7 +36,7 @@ struct console_state {
 	bool present;
 	bool broken;
 	struct virtio_device device;
-	struct mapped rings, control; /* DMA */
+	struct mapped memory;    /* DMA: the rings, then what control messages lie in */
 	uint8_t *control_memory;
 	uint64_t control_pa;
 	uint32_t control_tx_free; /* bit n: reply slot n is ours */
