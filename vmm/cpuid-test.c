@@ -8,7 +8,7 @@ static struct cpuid_table t;
 
 static void fresh(void)
 {
-	t = (struct cpuid_table){.head.nent = 4};
+	t = (struct cpuid_table){.nent = 4};
 	t.entries[0] = (struct kvm_cpuid_entry2){.function = 1, .ebx = 0x12345678};
 	t.entries[1] = (struct kvm_cpuid_entry2){.function = 0xb};
 	t.entries[2] = (struct kvm_cpuid_entry2){.function = 0x40000000, .eax = 0x40000001};
@@ -35,7 +35,7 @@ static void test_each_cpu(void **state)
 		assert_int_equal(cpuid_find(&t, 0x40000000, 0)->eax, 0x40000010);
 		assert_int_equal(cpuid_find(&t, 0x40000010, 0)->eax, 2500000);
 		assert_int_equal(cpuid_find(&t, 0x40000010, 0)->ebx, 1000000);
-		assert_int_equal(t.head.nent, 7);
+		assert_int_equal(t.nent, 7);
 	}
 	assert_null(cpuid_find(&t, 0x1f, 0));
 }
@@ -60,7 +60,7 @@ static void test_full(void **state)
 
 	(void)state;
 	fresh();
-	t.head.nent = CPUID_ENTRIES_MAX;
+	t.nent = CPUID_ENTRIES_MAX;
 	assert_int_equal(cpuid_prepare(&t, &c), -E2BIG);
 }
 

@@ -16,11 +16,12 @@
 #define FEATURES_ECX_HYPERVISOR (1u << 31)
 #define FEATURES_EDX_HTT (1u << 28)
 
-_Static_assert(offsetof(struct cpuid_table, entries) == sizeof(struct kvm_cpuid2), "aliased");
+_Static_assert(offsetof(struct cpuid_table, entries) == offsetof(struct kvm_cpuid2, entries), "ABI");
+_Static_assert(offsetof(struct cpuid_table, nent) == offsetof(struct kvm_cpuid2, nent), "ABI");
 
 struct kvm_cpuid_entry2 *cpuid_find(struct cpuid_table *t, uint32_t leaf, uint32_t index)
 {
-	for (unsigned int i = 0; i < t->head.nent; i++)
+	for (unsigned int i = 0; i < t->nent; i++)
 		if (t->entries[i].function == leaf && t->entries[i].index == index)
 			return &t->entries[i];
 	return NULL;
@@ -32,9 +33,9 @@ static struct kvm_cpuid_entry2 *find_or_add(struct cpuid_table *t, uint32_t leaf
 
 	if (e)
 		return e;
-	if (t->head.nent == CPUID_ENTRIES_MAX)
+	if (t->nent == CPUID_ENTRIES_MAX)
 		return NULL;
-	e = &t->entries[t->head.nent++];
+	e = &t->entries[t->nent++];
 	*e = (struct kvm_cpuid_entry2){.function = leaf, .index = index};
 	return e;
 }

@@ -10,8 +10,10 @@
 #define CPUID_ENTRIES_MAX 256u
 #define CPUID_BUS_KHZ 1000000u /* of the LAPIC timer under KVM */
 
+/* struct kvm_cpuid2 with room: the ioctls take its address (cpuid.c asserts the layout). */
 struct cpuid_table {
-	struct kvm_cpuid2 head; /* entries follow: head.entries aliases entries */
+	uint32_t nent;
+	uint32_t padding;
 	struct kvm_cpuid_entry2 entries[CPUID_ENTRIES_MAX];
 };
 

@@ -50,11 +50,13 @@ static uint64_t guest_id(struct api *api, const struct pending *p)
 
 static struct pending *find_pending(struct api *api, uint64_t id)
 {
-	struct pending *p = &api->pending[id & 0xffff];
+	uint64_t slot = id & 0xffff; /* the guest chose the number */
+	struct pending *p;
 
-	if ((id & 0xffff) >= PENDING_MAX || !p->client || guest_id(api, p) != id)
+	if (slot >= PENDING_MAX)
 		return NULL;
-	return p;
+	p = &api->pending[slot];
+	return p->client && guest_id(api, p) == id ? p : NULL;
 }
 
 static struct client *release(struct pending *p)

@@ -79,7 +79,7 @@ int vcpu_init(struct vcpu *c, struct vm *vm, struct board *board, unsigned int i
 			.tsc_khz = khz > 0 ? (uint32_t)khz : 0,
 			.tsc_deadline = vm->tsc_deadline}) < 0)
 		return failure(f, -E2BIG, "KVM supports more CPUID leaves than fit");
-	if (ioctl(c->fd, KVM_SET_CPUID2, &cpuid->head) < 0)
+	if (ioctl(c->fd, KVM_SET_CPUID2, cpuid) < 0)
 		return failure(f, -errno, "/dev/kvm refuses the CPUID of vCPU %u: %s", index,
 			    strerror(errno));
 	return 0;

@@ -121,8 +121,8 @@ int vm_create_irqchip(struct vm *vm, struct failure *f)
 
 int vm_supported_cpuid(struct vm *vm, struct cpuid_table *ret_table, struct failure *f)
 {
-	ret_table->head.nent = CPUID_ENTRIES_MAX;
-	if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, &ret_table->head) < 0)
+	ret_table->nent = CPUID_ENTRIES_MAX;
+	if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, ret_table) < 0)
 		return failure(f, -errno, DEVICE ": KVM_GET_SUPPORTED_CPUID: %s", strerror(errno));
 	return 0;
 }

@@ -361,6 +361,7 @@ static void test_hangup(void **state)
 {
 	struct testclient c;
 	struct testvm vm;
+	struct stat st;
 	char moved[160];
 
 	(void)state;
@@ -368,6 +369,9 @@ static void test_hangup(void **state)
 	(void)snprintf(moved, sizeof(moved), "%s.moved", vm.log);
 	assert_int_equal(rename(vm.log, moved), 0);
 	assert_int_equal(kill(vm.pid, SIGHUP), 0);
+	/* signals are not ordered with the socket: talk until it has been seen */
+	while (stat(vm.log, &st) < 0)
+		theseus__vm_response__free_unpacked(testclient_vm_status(&c), NULL);
 	theseus__response__free_unpacked(testclient_exec(&c, "xc"), NULL);
 	assert_false(testclient_receive(&c));
 	testclient_close(&c);
