@@ -62,15 +62,14 @@ static int note_site(void *ctx, const struct link_site *site)
 	const struct scope *s = ctx;
 	uint32_t import = s->cell->imports[site->symbol];
 	struct record *record = s->cell->new;
-	int r;
 
 	if (import == STAGED_NO_IMPORT)
 		return 0; /* a slot: it never moves */
-	r = record_add_site(record, site, import);
-	if (r < 0)
-		report_add(s->report, "relocation-range", "%s: a reference to %s is too far off its start",
-			   record->name, record->imports[import].name);
-	return r;
+	if (record_add_site(record, site, import) == 0)
+		return 0;
+	report_add(s->report, "relocation-range", "%s: a reference to %s is too far off its start",
+		   record->name, record->imports[import].name);
+	return -EINVAL;
 }
 
 int stage_link(const struct staged_cell *cell, const struct namespace *ns,

@@ -816,6 +816,8 @@ static void test_refusals(void **state)
 	       "number_ops: user has struct number_ops as [2], base has it as [9]");
 	refuse(&(struct edition){.with_user = true, .undeclared = true}, -EINVAL, "undeclared-import",
 	       "user: uses base_wait");
+	refuse(&(struct edition){.with_user = true, .far_addend = true}, -EINVAL, "relocation-range",
+	       "user: a reference to base_add is too far off");
 	refuse(&(struct edition){.with_base = true, .sdk_abi = 2}, -EINVAL, "sdk-mismatch",
 	       "built with SDK ABI 2");
 	refuse(&(struct edition){.with_base = true, .grants = 1 << 10}, -EINVAL, "bad-manifest",

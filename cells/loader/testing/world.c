@@ -133,7 +133,7 @@ static struct blob user_object(const struct edition *e)
 		build_rela(&b, text, 8 * i, add, R_X86_64_PLT32, -4);
 	build_rela(&b, text, 4000, wait, R_X86_64_PLT32, -4);
 	build_rela(&b, text, 4008, add, R_X86_64_REX_GOTPCRELX, -4);
-	build_rela(&b, rodata, 8, add, R_X86_64_64, 0);
+	build_rela(&b, rodata, 8, add, R_X86_64_64, e->far_addend ? 1ll << 32 : 0);
 	build_rela(&b, rodata, 24, b.n_symbols - 1, R_X86_64_64, 0);
 	if (e->missing_import)
 		build_rela(&b, text, 4016,

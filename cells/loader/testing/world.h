@@ -27,6 +27,7 @@ struct edition {
 	bool other_exports_add;
 	bool undeclared;       /* user does not name base_wait in its manifest */
 	bool missing_import;   /* user imports what nobody exports */
+	bool far_addend;       /* user refers to a place 4 GiB behind base_add */
 	bool wrong_hash, wrong_size, no_member, no_symbol, two_symbols;
 	uint32_t sdk_abi, grants;
 	unsigned calls;        /* of base_add in user; 0 = 3 */
