@@ -31,7 +31,7 @@ def local(name, folders):
 def check(path):
     rel = path.relative_to(ROOT)
     top = rel.parts[0]
-    host_test = bool(TEST.search(path.name))
+    host_test = bool(TEST.search(path.name)) or "testing" in rel.parts
     for _, name in INCLUDE.findall(path.read_text()):
         if name.startswith("theseus/"):
             header = name.split("/", 1)[1]
