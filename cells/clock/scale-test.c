@@ -7,8 +7,8 @@
 
 #include "scale.h"
 
-static const uint64_t frequencies[] = {1000, 999999, 1000000, 1999999, 2100000, 2893123, 3400001,
-				       5000000, 100000000};
+static const uint64_t frequencies[] = {1000,    999999,  1000000, 1999999,  2100000,
+				       2893123, 3400001, 5000000, 100000000};
 
 static void known_values(void **state)
 {

@@ -38,7 +38,8 @@ static inline uint64_t scale_ns_of_tsc(const struct clock_page *page, uint64_t t
 	return ns;
 }
 
-/* The first TSC value with scale_ns_of_tsc() >= @ns, or one later by at most two ns and three ticks. */
+/* The first TSC value with scale_ns_of_tsc() >= @ns, or one later by at most two ns and three
+ * ticks. */
 static inline uint64_t scale_tsc_of_ns(const struct clock_page *page, uint64_t ns)
 {
 	uint64_t tsc = page->tsc_base, got = page->offset_ns, step;

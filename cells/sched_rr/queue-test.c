@@ -147,7 +147,8 @@ static void nothing_is_lost_in_a_long_random_run(void **state)
 		switch (rand() % 4) {
 		case 0:
 		case 1:
-			(void)put(s, 1 + (uint64_t)rand() % 3, cpu, SCHED_WAKE, (unsigned)rand() % 2);
+			(void)put(s, 1 + (uint64_t)rand() % 3, cpu, SCHED_WAKE,
+				  (unsigned)rand() % 2);
 			n += !queued[s];
 			queued[s] = true;
 			break;

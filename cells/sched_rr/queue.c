@@ -31,8 +31,8 @@ static bool allowed_idle(const struct rr_state *rr, uint64_t affinity, unsigned 
 	return allowed(affinity, cpu) && rr->queues[cpu].idle && rr->queues[cpu].n == 0;
 }
 
-static unsigned choose(const struct rr_state *rr, const struct sched_task *task,
-		       enum sched_why why, unsigned here)
+static unsigned choose(const struct rr_state *rr, const struct sched_task *task, enum sched_why why,
+		       unsigned here)
 {
 	unsigned last = task->last_cpu < rr->cpus ? task->last_cpu : here;
 

@@ -7,8 +7,8 @@
 #include <theseus/service.h>
 #include <theseus/upcall.h>
 
-CELL_INFO(.name = "service", .version = "1.0.0",
-	  .summary = "runs the steps of services", .safety = CELL_UNSAFE);
+CELL_INFO(.name = "service", .version = "1.0.0", .summary = "runs the steps of services",
+	  .safety = CELL_UNSAFE);
 
 CELL_EXPORT(service_start_all);
 CELL_EXPORT(service_wake);
@@ -239,7 +239,8 @@ static int start_runner(struct service *s, const struct service_ops *ops, unsign
 		.name = s->name,
 		.stack_bytes = ops->stack_bytes ? ops->stack_bytes : SERVICE_STACK_DEFAULT,
 		.detached = true,
-		.owner = {((const struct iface_slot *)(uintptr_t)IFACE_TABLE)[s->handle.h.slot].cell},
+		.owner = {((const struct iface_slot *)(uintptr_t)IFACE_TABLE)[s->handle.h.slot]
+				  .cell},
 	};
 	struct task_ref task;
 	int r;

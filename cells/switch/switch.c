@@ -2,8 +2,8 @@
 #include <theseus/switch.h>
 
 CELL_INFO(.name = "switch", .version = "1.0.0",
-	  .summary = "context switch, bottom frames, upcall trampolines",
-	  .safety = CELL_UNSAFE, .quiescence = CELL_QUIESCE_IDLE);
+	  .summary = "context switch, bottom frames, upcall trampolines", .safety = CELL_UNSAFE,
+	  .quiescence = CELL_QUIESCE_IDLE);
 
 CELL_EXPORT(switch_to);
 CELL_EXPORT(switch_prepare);

@@ -29,10 +29,10 @@ struct task {
 	struct task_ops_h entry;
 	uint64_t arg;
 	struct cell_ref owner;
-	bool idle;     /* a CPU's idle task: in no slot, never blocked */
+	bool idle; /* a CPU's idle task: in no slot, never blocked */
 	bool detached;
 	bool started;
-	bool joining; /* under the table's lock: a task waits for it in task_join() */
+	bool joining;    /* under the table's lock: a task waits for it in task_join() */
 	uint32_t killed; /* atomic */
 	struct task_exit exit;
 	struct task_event exited;
@@ -44,12 +44,12 @@ struct task {
 
 struct task_cpu {
 	struct task *idle;
-	uint32_t sleeping;   /* atomic: the idle task found nothing and (nearly) halts */
+	uint32_t sleeping; /* atomic: the idle task found nothing and (nearly) halts */
 	uint32_t cpu;
-	bool online;         /* it has begun to take upcalls */
-	uint64_t since_ns;   /* when the running task got it */
-	uint64_t armed_ns;   /* when the timer fires next; CLOCK_NEVER = not armed. This CPU only */
-	uint64_t tick_ns;    /* when to look at the slice; CLOCK_NEVER = no need. This CPU only */
+	bool online;       /* it has begun to take upcalls */
+	uint64_t since_ns; /* when the running task got it */
+	uint64_t armed_ns; /* when the timer fires next; CLOCK_NEVER = not armed. This CPU only */
+	uint64_t tick_ns;  /* when to look at the slice; CLOCK_NEVER = no need. This CPU only */
 	struct spinlock timer_lock;
 	struct timer_queue timers;
 };

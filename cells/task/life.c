@@ -109,7 +109,8 @@ int task_spawn(const struct task_attr *attr, struct task_ops_h entry, uint64_t a
 	struct task *task = NULL;
 	int r;
 
-	if (!task_ops_get(entry) || stack > TASK_STACK_MAX || (a->affinity && !(a->affinity & cpus)))
+	if (!task_ops_get(entry) || stack > TASK_STACK_MAX ||
+	    (a->affinity && !(a->affinity & cpus)))
 		return -EINVAL;
 	record_reap_detached();
 	r = record_create(a->name ? a->name : "task", stack, &task);
@@ -121,7 +122,8 @@ int task_spawn(const struct task_attr *attr, struct task_ops_h entry, uint64_t a
 	task->detached = a->detached;
 	task->owner = a->owner;
 	if (task->owner.id == 0)
-		task->owner.id = ((const struct iface_slot *)(uintptr_t)IFACE_TABLE)[entry.h.slot].cell;
+		task->owner.id =
+			((const struct iface_slot *)(uintptr_t)IFACE_TABLE)[entry.h.slot].cell;
 	life_prepare(task);
 	r = record_enter(task);
 	if (r < 0) {

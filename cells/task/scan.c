@@ -83,7 +83,8 @@ static __attribute__((noinline)) int scan_all(const struct task_range *ranges, u
 	struct tasks *t = tasks();
 
 	for (unsigned i = 0; i < TASKS_MAX; i++) {
-		if (t->slots[i] && t->slots[i]->state < TASK_EXITED && hit(&s, t->slots[i], here, ret_hit))
+		if (t->slots[i] && t->slots[i]->state < TASK_EXITED &&
+		    hit(&s, t->slots[i], here, ret_hit))
 			return 1;
 	}
 	for (unsigned i = 0; i < cpu_count(); i++) {

@@ -19,7 +19,7 @@ CELL_STATE(struct tasks, task_table) = {.n = 0};
 #define SCHED_DEFAULT "rr"
 #define IDLE_STACK_BYTES 8192
 #define CPU_LIMIT_NS (2 * CLOCK_S) /* for a CPU that has started to come to its idle task */
-#define NOTICE_WARNING 1 /* LOG_WARNING of a cell that comes later */
+#define NOTICE_WARNING 1           /* LOG_WARNING of a cell that comes later */
 
 struct tasks *tasks(void)
 {
@@ -70,7 +70,8 @@ static int choose_scheduler(void)
 
 	boot_option("sched", name, sizeof(name));
 	if (name[0] && iface_find("sched_ops", name, &task_table.sched.h) < 0) {
-		snprintf(text, sizeof(text), "no scheduler is called %s, taking " SCHED_DEFAULT, name);
+		snprintf(text, sizeof(text), "no scheduler is called %s, taking " SCHED_DEFAULT,
+			 name);
 		warn(text);
 		name[0] = '\0';
 	}

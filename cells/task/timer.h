@@ -21,7 +21,8 @@ struct timer_queue {
 	struct timer *first;
 };
 
-/* Equal deadlines come in the order they were added. @timer is not queued; borrowed until it leaves. */
+/* Equal deadlines come in the order they were added. @timer is not queued; borrowed until it
+ * leaves. */
 static inline void timer_add(struct timer_queue *q, struct timer *timer, uint64_t deadline_ns)
 {
 	struct timer *before = NULL, *next = q->first;

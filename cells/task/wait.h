@@ -20,7 +20,7 @@ enum wait_status {
 struct task_event;
 
 struct wait {
-	uint64_t word; /* result << 32 | enum wait_status: ends in one step */
+	uint64_t word;            /* result << 32 | enum wait_status: ends in one step */
 	struct task_event *event; /* that it is linked to */
 	uint32_t next;            /* slot + 1 of the next waiter of that event */
 	uint32_t linked;

@@ -29,10 +29,26 @@ CELL_CONSUMES(notice_ops);
 static const char *vector_name(uint32_t vector)
 {
 	static const char *const names[] = {
-		"divide error", "debug", "NMI", "breakpoint", "overflow", "bound range",
-		"invalid opcode", "no FPU", "double fault", "", "invalid TSS",
-		"segment not present", "stack segment", "general protection", "page fault", "",
-		"x87 error", "alignment check", "machine check", "SIMD error",
+		"divide error",
+		"debug",
+		"NMI",
+		"breakpoint",
+		"overflow",
+		"bound range",
+		"invalid opcode",
+		"no FPU",
+		"double fault",
+		"",
+		"invalid TSS",
+		"segment not present",
+		"stack segment",
+		"general protection",
+		"page fault",
+		"",
+		"x87 error",
+		"alignment check",
+		"machine check",
+		"SIMD error",
 	};
 
 	return vector < ARRAY_SIZE(names) ? names[vector] : "exception";
@@ -61,9 +77,9 @@ static void describe(struct upcall_fault *fault, const struct gate_frame *frame,
 		.rflags = frame->rflags,
 		.cr2 = frame->cr2,
 		.error = frame->error,
-		.regs = {regs->rax, regs->rbx, regs->rcx, regs->rdx, regs->rsi, regs->rdi, regs->rbp,
-			 regs->r8, regs->r9, regs->r10, regs->r11, regs->r12, regs->r13, regs->r14,
-			 regs->r15},
+		.regs = {regs->rax, regs->rbx, regs->rcx, regs->rdx, regs->rsi, regs->rdi,
+			 regs->rbp, regs->r8, regs->r9, regs->r10, regs->r11, regs->r12, regs->r13,
+			 regs->r14, regs->r15},
 		.vector = (uint32_t)frame->vector,
 		.cpu = percpu_cpu(),
 		.outcome = UPCALL_LANDED,
@@ -135,7 +151,8 @@ static void print(const struct upcall_fault *f, char *ret_text, size_t size)
 
 	trap_text(f, trap, sizeof(trap));
 	snprintf(ret_text, size,
-		 "%s%s%s in %s:%s+0x%llx (rip 0x%llx rsp 0x%llx cr2 0x%llx error 0x%llx) task %s cpu %u",
+		 "%s%s%s in %s:%s+0x%llx (rip 0x%llx rsp 0x%llx cr2 0x%llx error 0x%llx) task %s "
+		 "cpu %u",
 		 f->stack_overflow ? "stack overflow" : vector_name(f->vector), trap[0] ? ": " : "",
 		 trap, f->cell[0] ? f->cell : "?", f->function, (unsigned long long)f->offset,
 		 (unsigned long long)f->rip, (unsigned long long)f->rsp, (unsigned long long)f->cr2,
@@ -161,8 +178,7 @@ static const char *cannot_land(const struct percpu_landing *landing)
 		return "fault before there are tasks";
 	if (!landing)
 		return "fault in a task that nothing protects";
-	if (at < task->stack_start || at > task->stack_end - sizeof(*landing) ||
-	    landing->rsp != at)
+	if (at < task->stack_start || at > task->stack_end - sizeof(*landing) || landing->rsp != at)
 		return "fault with a damaged stack";
 	if (percpu_read(locks) != landing->locks)
 		return "fault while holding a spinlock";
@@ -198,7 +214,8 @@ void upcall_last(void)
 
 	/* the newer frame lies in the irq slot; nothing that could fault again is called */
 	snprintf(text, sizeof(text),
-		 "fault in the fault handler: vector %u rip 0x%llx cr2 0x%llx, after vector %u rip 0x%llx cr2 0x%llx",
+		 "fault in the fault handler: vector %u rip 0x%llx cr2 0x%llx, after vector %u rip "
+		 "0x%llx cr2 0x%llx",
 		 (unsigned)cpu->irq.vector, (unsigned long long)cpu->irq.rip,
 		 (unsigned long long)cpu->irq.cr2, (unsigned)cpu->fault.vector,
 		 (unsigned long long)cpu->fault.rip, (unsigned long long)cpu->fault.cr2);

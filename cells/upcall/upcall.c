@@ -91,7 +91,8 @@ static void take_pending(void)
 	__asm__ volatile("andl %0, %%gs:0" ::"i"(~GATE_MASK_PENDING) : "memory", "cc");
 	while ((vector = bits_take_pending(cpu->pending)) >= 0) {
 		if (vector == (int)GATE_VECTOR_NMI)
-			__asm__ volatile("incl %%gs:%c0" ::"i"(PERCPU_OFFSET(nmis)) : "memory", "cc");
+			__asm__ volatile("incl %%gs:%c0" ::"i"(PERCPU_OFFSET(nmis))
+					 : "memory", "cc");
 		else
 			dispatch((unsigned)vector);
 	}

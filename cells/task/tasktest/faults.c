@@ -31,7 +31,8 @@ void faulty(enum role role)
 		*elsewhere(0x10) = 1;
 		break;
 	case ROLE_DIVIDE:
-		__asm__ volatile("xor %%edx, %%edx; mov $1, %%eax; divq %0" ::"r"(zero) : "rax", "rdx");
+		__asm__ volatile("xor %%edx, %%edx; mov $1, %%eax; divq %0" ::"r"(zero)
+				 : "rax", "rdx");
 		break;
 	case ROLE_UD:
 		TRAP("a deliberate trap");
@@ -80,7 +81,8 @@ static void a_fault_ends_its_task_alone(void)
 static void many_faults_leave_the_system_sound(void)
 {
 	for (unsigned i = 0; i < 24; i++)
-		CHECK_EQUAL(finish(start(ROLE_NULL + i % 6, 0, i % cpu_online() + 1)).end, TASK_FAULTED);
+		CHECK_EQUAL(finish(start(ROLE_NULL + i % 6, 0, i % cpu_online() + 1)).end,
+			    TASK_FAULTED);
 	CHECK_EQUAL(finish(start(ROLE_RETURN, 5, 0)).value, 5);
 	CHECK_EQUAL(upcall_depth(), 0);
 }

@@ -118,7 +118,8 @@ static void no_wake_is_lost(void)
 	b = start(ROLE_PONG, PINGS, 1);
 	CHECK_EQUAL(finish(a).value, PINGS);
 	CHECK_EQUAL(finish(b).value, PINGS);
-	say("# round trip on one CPU: %llu ns", (unsigned long long)(clock_now_ns() - begin) / PINGS);
+	say("# round trip on one CPU: %llu ns",
+	    (unsigned long long)(clock_now_ns() - begin) / PINGS);
 }
 
 static void no_wake_is_lost_between_cpus(void)
@@ -130,7 +131,8 @@ static void no_wake_is_lost_between_cpus(void)
 	b = start(ROLE_PONG, PINGS_FAR, 2);
 	CHECK_EQUAL(finish(a).value, PINGS_FAR);
 	CHECK_EQUAL(finish(b).value, PINGS_FAR);
-	say("# round trip between CPUs: %llu ns", (unsigned long long)(clock_now_ns() - begin) / PINGS_FAR);
+	say("# round trip between CPUs: %llu ns",
+	    (unsigned long long)(clock_now_ns() - begin) / PINGS_FAR);
 }
 
 static void yielding_costs(void)

@@ -14,10 +14,10 @@ void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Says what failed and where; the test goes on and is "not ok". */
 void fail_at(const char *what, unsigned line);
-#define CHECK(condition)                            \
-	do {                                        \
-		if (!(condition))                   \
-			fail_at(#condition, __LINE__); \
+#define CHECK(condition)                                                                           \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			fail_at(#condition, __LINE__);                                             \
 	} while (0)
 /* Says both values. */
 void check_equal_at(int64_t got, int64_t want, const char *what, unsigned line);
@@ -31,24 +31,25 @@ struct test {
 
 /* The entry of the tasks that tests spawn: calls the function with that number. */
 enum role {
-	ROLE_RETURN,   /* its argument */
-	ROLE_AGAIN,    /* counts, until 1000 */
-	ROLE_FOREVER,  /* counts, until it is killed */
-	ROLE_EXIT,     /* by task_exit() */
-	ROLE_NULL,     /* faults of all kinds */
+	ROLE_RETURN,  /* its argument */
+	ROLE_AGAIN,   /* counts, until 1000 */
+	ROLE_FOREVER, /* counts, until it is killed */
+	ROLE_EXIT,    /* by task_exit() */
+	ROLE_NULL,    /* faults of all kinds */
 	ROLE_DIVIDE,
 	ROLE_UD,
 	ROLE_GP,
 	ROLE_OVERFLOW,
 	ROLE_JUMP,
-	ROLE_WAIT,     /* on shared.event; returns what the wait returned */
+	ROLE_WAIT,      /* on shared.event; returns what the wait returned */
 	ROLE_WAIT_LONG, /* the same with a deadline far away */
 	ROLE_SLEEP,
-	ROLE_PING, ROLE_PONG,
-	ROLE_SPIN,     /* counts in a loop without calls, until shared.stop */
+	ROLE_PING,
+	ROLE_PONG,
+	ROLE_SPIN,      /* counts in a loop without calls, until shared.stop */
 	ROLE_REGISTERS, /* checks that all registers keep their values, until shared.stop */
-	ROLE_MASKED,   /* masks upcalls until shared.stop */
-	ROLE_TIME,     /* clock is monotonic between CPUs */
+	ROLE_MASKED,    /* masks upcalls until shared.stop */
+	ROLE_TIME,      /* clock is monotonic between CPUs */
 	ROLE_CANARY,
 };
 
@@ -60,7 +61,7 @@ struct shared {
 	uint32_t stop;
 	uint32_t started;
 	uint64_t counts[ROLES_AT_ONCE];
-	uint64_t bad;      /* wrong values that tasks saw */
+	uint64_t bad; /* wrong values that tasks saw */
 	uint64_t newest_ns;
 	uint64_t victim;    /* id of the task whose stack is watched */
 	uint64_t stack_low; /* lowest stack pointer that a handler ran on there */

@@ -37,13 +37,13 @@ struct percpu {
 	const struct iface_slot *upcall; /* slot of upcall_ops; NULL before upcall's init */
 	uint64_t fault_stack;            /* top of the stack that the fault entry starts on */
 	uint64_t spare_stack;            /* top; between two tasks, and of the last-resort entry */
-	uint64_t parked_rsp;             /* a parked CPU's registers are on the stack from here on */
-	uint64_t scratch;                /* of the fault entry; before the CPU starts: switch_cpu_entry() */
-	uint32_t locks;                  /* spinlocks held */
-	uint32_t resched;                /* somebody else should run: looked at when upcalls end */
-	uint32_t nmis;                   /* NMIs taken at CPL 3 */
-	uint32_t xsave_bytes;            /* size of an XSAVE area for xsave_mask */
-	uint32_t xsave_mask;             /* the features of boot_record.xcr0; XCR0 may have more */
+	uint64_t parked_rsp;  /* a parked CPU's registers are on the stack from here on */
+	uint64_t scratch;     /* of the fault entry; before the CPU starts: switch_cpu_entry() */
+	uint32_t locks;       /* spinlocks held */
+	uint32_t resched;     /* somebody else should run: looked at when upcalls end */
+	uint32_t nmis;        /* NMIs taken at CPL 3 */
+	uint32_t xsave_bytes; /* size of an XSAVE area for xsave_mask */
+	uint32_t xsave_mask;  /* the features of boot_record.xcr0; XCR0 may have more */
 };
 
 #define PERCPU_OFFSET(field) (offsetof(struct gate_cpu, cells) + offsetof(struct percpu, field))
@@ -78,22 +78,21 @@ static inline struct percpu *percpu_of(unsigned cpu)
 }
 
 #if !__STDC_HOSTED__
-#define percpu_read(field)                                                             \
-	__extension__({                                                                \
-		__typeof__(((struct percpu *)NULL)->field) percpu_v_;                  \
-		__asm__ volatile("mov %%gs:%c1, %0"                                    \
-				 : "=r"(percpu_v_)                                     \
-				 : "i"(PERCPU_OFFSET(field))                           \
-				 : "memory");                                          \
-		percpu_v_;                                                             \
+#define percpu_read(field)                                                                         \
+	__extension__({                                                                            \
+		__typeof__(((struct percpu *)NULL)->field) percpu_v_;                              \
+		__asm__ volatile("mov %%gs:%c1, %0"                                                \
+				 : "=r"(percpu_v_)                                                 \
+				 : "i"(PERCPU_OFFSET(field))                                       \
+				 : "memory");                                                      \
+		percpu_v_;                                                                         \
 	})
 
-#define percpu_write(field, value)                                                     \
-	__extension__({                                                                \
-		const __typeof__(((struct percpu *)NULL)->field) percpu_w_ = (value);  \
-		__asm__ volatile("mov %0, %%gs:%c1" ::"r"(percpu_w_),                  \
-				 "i"(PERCPU_OFFSET(field))                             \
-				 : "memory");                                          \
+#define percpu_write(field, value)                                                                 \
+	__extension__({                                                                            \
+		const __typeof__(((struct percpu *)NULL)->field) percpu_w_ = (value);              \
+		__asm__ volatile("mov %0, %%gs:%c1" ::"r"(percpu_w_), "i"(PERCPU_OFFSET(field))    \
+				 : "memory");                                                      \
 	})
 
 /* Index of this CPU. Stays true only while upcalls are masked. */

@@ -29,7 +29,8 @@ enum sched_why {
 };
 
 struct sched_ops {
-	/* Once, before all others. @cpus are the machine's; 1..GATE_MAX_CPUS. -errno: not usable. */
+	/* Once, before all others. @cpus are the machine's; 1..GATE_MAX_CPUS. -errno: not usable.
+	 */
 	int (*start)(unsigned cpus);
 	/*
 	 * @task can run: puts it into a queue. @here: the calling CPU. Result: the CPU whose

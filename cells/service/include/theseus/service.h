@@ -95,8 +95,8 @@ struct service_info {
 	char name[CELL_NAME_MAX]; /* the provider's */
 	struct service_ops_h service;
 	enum service_state state;
-	int error;       /* of init, -EFAULT after a fault; 0 */
-	uint64_t fault;  /* id of the record; 0 = none */
+	int error;      /* of init, -EFAULT after a fault; 0 */
+	uint64_t fault; /* id of the record; 0 = none */
 	uint64_t steps, wakes;
 	uint32_t runners;
 };

@@ -15,8 +15,8 @@
 
 /* What of a task lies outside its stack while it does not run. */
 struct switch_context {
-	uint64_t rsp;     /* saved registers are on the stack from here on */
-	uint64_t fs_base; /* loaded when the task runs */
+	uint64_t rsp;                   /* saved registers are on the stack from here on */
+	uint64_t fs_base;               /* loaded when the task runs */
 	struct percpu_landing *landing; /* percpu.landing while it runs */
 	uint32_t running; /* 1 from the switch to it until its registers are saved again */
 	uint32_t reserved;

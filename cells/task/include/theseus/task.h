@@ -47,8 +47,9 @@ IFACE_DEFINE(task_ops);
 struct task_attr {
 	const char *name;   /* copied, cut to TASK_NAME_MAX; NULL = the provider's name */
 	size_t stack_bytes; /* at most TASK_STACK_MAX, rounded up to pages; 0 = default */
-	uint64_t affinity;  /* bit n: may run on CPU n; 0 = TASK_ANY_CPU. CPUs not online are ignored */
-	bool detached;      /* nobody joins it: reaped when it ends */
+	uint64_t affinity; /* bit n: may run on CPU n; 0 = TASK_ANY_CPU. CPUs not online are ignored
+			    */
+	bool detached;     /* nobody joins it: reaped when it ends */
 	struct cell_ref owner; /* listed with it; {0} = the provider of the entry */
 };
 
@@ -172,8 +173,8 @@ struct task_info {
 	struct task_ref task;
 	char name[TASK_NAME_MAX];
 	enum task_state state;
-	bool running;       /* on `cpu`, now */
-	uint32_t cpu;       /* last one */
+	bool running; /* on `cpu`, now */
+	uint32_t cpu; /* last one */
 	uint64_t affinity;
 	struct cell_ref owner;
 	uint64_t cpu_time_ns;
@@ -194,9 +195,10 @@ unsigned task_count(void);
  * For the loader, once, after the last cell's init and before service_start_all():
  * makes the calling context the task `boot` on the stack @stack_start..@stack_end (which
  * stays the caller's), chooses the scheduler, starts the other CPUs and preemption. Returns
- * in the task `boot`, unmasked. The loader then spawns what frees the seed's image (its stack included),
- * calls service_start_all() and task_exit(0); the spawned task first joins *ret_boot: when
- * task_join() returns, nothing runs on that stack any more. Result: 0, -ENOMEM, -ENOENT (no scheduler).
+ * in the task `boot`, unmasked. The loader then spawns what frees the seed's image (its stack
+ * included), calls service_start_all() and task_exit(0); the spawned task first joins *ret_boot:
+ * when task_join() returns, nothing runs on that stack any more. Result: 0, -ENOMEM, -ENOENT (no
+ * scheduler).
  */
 int task_start(uint64_t stack_start, uint64_t stack_end, struct task_ref *ret_boot) MUST_USE;
 

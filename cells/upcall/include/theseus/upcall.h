@@ -33,7 +33,8 @@ int irq_detach(unsigned vector);
 /* The handler of GATE_VECTOR_TIMER, one at a time: the task cell. Result: 0, -EBUSY. */
 int irq_attach_timer(struct irq_ops_h handler) MUST_USE;
 
-/* Interrupts @cpu, or all others (GATE_IPI_OTHERS), with an attached vector. 0 or the gate's -errno. */
+/* Interrupts @cpu, or all others (GATE_IPI_OTHERS), with an attached vector. 0 or the gate's
+ * -errno. */
 int irq_send(uint64_t cpu, unsigned vector);
 
 /*
