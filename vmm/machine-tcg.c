@@ -107,15 +107,18 @@ static enum stream_id id_of(const struct stream *s)
 	return (enum stream_id)(s - s->owner->streams);
 }
 
-/* Result: whether there may be more. */
-static bool read_stream(struct stream *s)
+/* Result: 1 = there may be more, 0 = not now, -EPIPE when QEMU has closed its end. */
+static int read_stream(struct stream *s)
 {
 	static uint8_t piece[PIECE];
 	ssize_t n = recv(s->fd, piece, sizeof(piece), 0);
 
-	if (n > 0)
-		deliver(s->owner, id_of(s), piece, (size_t)n);
-	return n > 0;
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
+	if (n == 0)
+		return -EPIPE;
+	deliver(s->owner, id_of(s), piece, (size_t)n);
+	return 1;
 }
 
 static void on_stream(uv_poll_t *p, int status, int events)
@@ -123,8 +126,8 @@ static void on_stream(uv_poll_t *p, int status, int events)
 	struct stream *s = container_of(p, struct stream, poll);
 	struct machine_tcg *t = s->owner;
 
-	if (status < 0 || (events & UV_READABLE && !read_stream(s) && errno != EAGAIN)) {
-		uv_poll_stop(p); /* QEMU closed it: its end follows */
+	if (status < 0 || (events & UV_READABLE && read_stream(s) < 0)) {
+		(void)uv_poll_stop(p); /* its end, too, follows */
 		return;
 	}
 	if (events & UV_WRITABLE && s->wants_writable && !t->finished) {
@@ -203,7 +206,7 @@ static void on_child_exit(uv_poll_t *p, int status, int events)
 		return;
 	t->child = 0;
 	for (int i = 0; i < _STREAM_MAX; i++)
-		while (read_stream(&t->streams[i]))
+		while (read_stream(&t->streams[i]) > 0)
 			;
 	t->finished = true;
 	describe_exit(t, &info, &end);

@@ -25,6 +25,8 @@ static int open_device(struct vm *vm, struct failure *f)
 		return failure(f, -e, "cannot open " DEVICE ": %s; %s", strerror(e), way_out);
 	}
 	version = ioctl(vm->kvm_fd, KVM_GET_API_VERSION, 0);
+	if (version < 0)
+		return failure(f, -errno, DEVICE " is not KVM: %s; use --accel tcg", strerror(errno));
 	if (version != KVM_API_VERSION)
 		return failure(f, -EPROTO, DEVICE " does not speak KVM (API version %d, expected %d); "
 			    "use --accel tcg", version, KVM_API_VERSION);
