@@ -143,23 +143,29 @@ static int judge_end(struct foreground *fg, const char *name, int status)
 			 reason && *reason ? reason : "the VM ended with an error");
 }
 
+/* The process is gone or going: waits for its end and says what it was. */
+static int reap_and_judge(struct foreground *fg, const struct run_vm *vm)
+{
+	int status = 0, r;
+
+	ctl_error_clear(fg->ctl);
+	r = run_reap(fg->ctl, vm->pid, END_LIMIT_NS, &status);
+	return r ? r : judge_end(fg, vm->target.name, status);
+}
+
 static int run_foreground(struct ctl *c, struct client *cl, const struct run_vm *vm)
 {
 	struct foreground fg = {.ctl = c, .cl = cl};
 	CLEANUP_FD int signals = signals_fd(c);
-	int status = 0, r;
+	int r;
 
 	if (signals < 0)
 		return c->error.status;
 	r = show_log(&fg, signals);
-	if (r && r != CTL_LOST)
+	if (!r || r == CTL_LOST)
+		r = reap_and_judge(&fg, vm);
+	else
 		(void)kill(vm->pid, SIGTERM);
-	if (!r || r == CTL_LOST) {
-		ctl_error_clear(c);
-		r = run_reap(c, vm->pid, END_LIMIT_NS, &status);
-		if (!r)
-			r = judge_end(&fg, vm->target.name, status);
-	}
 	theseus__vm_response__free_unpacked(fg.end, NULL);
 	return r;
 }
@@ -177,10 +183,17 @@ int cmd_run(struct ctl *c, int argc, char **argv)
 	(void)argv;
 	if (!r)
 		r = run_start(c, &config, &vm);
-	if (!r)
-		r = client_open(c, &vm.target, &cl);
+	if (r)
+		return r;
+	r = client_open(c, &vm.target, &cl);
 	if (!r)
 		r = vm_status(cl, &status);
+	/* It was ready, so one that does not answer any more has ended in between. */
+	if (r == CTL_NO_VM || r == CTL_LOST) {
+		struct foreground fg = {.ctl = c};
+
+		return reap_and_judge(&fg, &vm);
+	}
 	if (r)
 		return r;
 	view.socket = vm.target.path;
