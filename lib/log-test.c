@@ -199,9 +199,9 @@ static void test_refusals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lines),	 cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_lines),    cmocka_unit_test(test_long_lines),
 		cmocka_unit_test(test_rotation), cmocka_unit_test(test_reopen),
-		cmocka_unit_test(test_stream),	 cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_stream),   cmocka_unit_test(test_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -141,8 +141,9 @@ static size_t prefix(char out[PREFIX_MAX], const char *source)
 
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	(void)gmtime_r(&now.tv_sec, &tm);
-	n = snprintf(out, PREFIX_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ %.20s: ",
-		     tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+	n = snprintf(out, PREFIX_MAX,
+		     "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ %.20s: ", tm.tm_year + 1900,
+		     tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
 		     now.tv_nsec / 1000000, source);
 	return n > 0 && (size_t)n < PREFIX_MAX ? (size_t)n : 0;
 }

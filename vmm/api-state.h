@@ -11,11 +11,11 @@
 #include "control.pb-c.h"
 #include "link.h"
 
-#define PENDING_MAX 512u        /* requests that the guest has not answered */
-#define PENDING_CLIENT_MAX 64u  /* of one client */
+#define PENDING_MAX 512u       /* requests that the guest has not answered */
+#define PENDING_CLIENT_MAX 64u /* of one client */
 #define WAITERS_MAX 128u
 #define CONSOLE_IN_MAX (64u << 10)
-#define OWN_SESSION 1u          /* clients' sessions follow */
+#define OWN_SESSION 1u           /* clients' sessions follow */
 #define OWN_REQUEST (1ull << 63) /* in a request id: it is theseus-vmm's own */
 #define GUEST_MARKS_MAX 64u
 

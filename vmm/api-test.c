@@ -76,12 +76,21 @@ static uint64_t owner_now(void *ctx)
 static int set_up(void **state)
 {
 	static const struct api_owner owner = {
-		.send = owner_send, .stop = owner_stop, .ready = owner_ready, .log = owner_log,
-		.resident = owner_resident, .now = owner_now,
+		.send = owner_send,
+		.stop = owner_stop,
+		.ready = owner_ready,
+		.log = owner_log,
+		.resident = owner_resident,
+		.now = owner_now,
 	};
 	static const struct api_config config = {
-		.name = "test", .accel = "kvm", .accel_reason = "because", .log_path = "/log",
-		.cpus = 3, .memory = 64 << 20, .half_frame_ns = 10 * SECOND,
+		.name = "test",
+		.accel = "kvm",
+		.accel_reason = "because",
+		.log_path = "/log",
+		.cpus = 3,
+		.memory = 64 << 20,
+		.half_frame_ns = 10 * SECOND,
 	};
 
 	(void)state;
@@ -176,7 +185,8 @@ static struct peer *connect_peer(void)
 	int pair[2];
 
 	assert_non_null(p);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair),
+			 0);
 	p->fd = pair[0];
 	p->used = p->read = 0;
 	frame_decoder_init(&p->decoder);
@@ -459,7 +469,8 @@ static void test_guest_does_not_read(void **state)
 	become_ready();
 	guest_room = 0;
 	for (unsigned int i = 0; i < 5; i++) {
-		struct frame_header h = {.type = FRAME_REQUEST, .length = sizeof(big), .request_id = i};
+		struct frame_header h = {
+			.type = FRAME_REQUEST, .length = sizeof(big), .request_id = i};
 		uint8_t header[FRAME_HEADER_SIZE];
 
 		assert_int_equal(frame_encode_header(&h, big, header), 0);
@@ -872,15 +883,31 @@ int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_mux), TEST(test_events), TEST(test_client_vanishes), TEST(test_guest_lost),
-		TEST(test_too_many_requests), TEST(test_too_many_clients),
-		TEST(test_guest_does_not_read), TEST(test_parked_client_vanishes),
-		TEST(test_client_does_not_read), TEST(test_half_frame), TEST(test_garbage),
-		TEST(test_console), TEST(test_status), TEST(test_bad_requests),
-		TEST(test_wait_ready), TEST(test_wait_ready_in_vain), TEST(test_wait_end),
-		TEST(test_too_many_waits), TEST(test_stop), TEST(test_stop_takes_too_long),
-		TEST(test_stop_refused), TEST(test_stop_while_booting), TEST(test_shut_down),
-		TEST(test_reopened), TEST(test_odd_answers),
+		TEST(test_mux),
+		TEST(test_events),
+		TEST(test_client_vanishes),
+		TEST(test_guest_lost),
+		TEST(test_too_many_requests),
+		TEST(test_too_many_clients),
+		TEST(test_guest_does_not_read),
+		TEST(test_parked_client_vanishes),
+		TEST(test_client_does_not_read),
+		TEST(test_half_frame),
+		TEST(test_garbage),
+		TEST(test_console),
+		TEST(test_status),
+		TEST(test_bad_requests),
+		TEST(test_wait_ready),
+		TEST(test_wait_ready_in_vain),
+		TEST(test_wait_end),
+		TEST(test_too_many_waits),
+		TEST(test_stop),
+		TEST(test_stop_takes_too_long),
+		TEST(test_stop_refused),
+		TEST(test_stop_while_booting),
+		TEST(test_shut_down),
+		TEST(test_reopened),
+		TEST(test_odd_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,8 @@
 
 #define API_CLIENTS_MAX 32u
 #define API_HALF_FRAME_NS (10ull * 1000000000u)
-#define API_STOP_NS (10ull * 1000000000u) /* for the guest to power off, when not told otherwise */
+#define API_STOP_NS (10ull * 1000000000u) /* for the guest to power off, when not told otherwise   \
+					   */
 
 struct api;
 

@@ -160,8 +160,8 @@ int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_ports), TEST(test_memory), TEST(test_end), TEST(test_reset),
-		TEST(test_panic), cmocka_unit_test(test_statuses),
+		TEST(test_ports), TEST(test_memory), TEST(test_end),
+		TEST(test_reset), TEST(test_panic),  cmocka_unit_test(test_statuses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

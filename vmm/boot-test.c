@@ -29,25 +29,35 @@ static struct failure f;
 static struct image good(void)
 {
 	struct image i = {
-		.header = {
-			.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB,
-				    EV_CURRENT},
-			.e_type = ET_EXEC,
-			.e_machine = EM_X86_64,
-			.e_version = EV_CURRENT,
-			.e_phoff = offsetof(struct image, segments),
-			.e_phentsize = sizeof(Elf64_Phdr),
-			.e_phnum = 3,
-		},
-		.segments = {
-			{.p_type = PT_NOTE, .p_offset = offsetof(struct image, note), .p_filesz = 20},
-			{.p_type = PT_LOAD, .p_flags = PF_R | PF_X,
-			 .p_offset = offsetof(struct image, text), .p_paddr = 2 * MIB,
-			 .p_filesz = 64, .p_memsz = 64},
-			{.p_type = PT_LOAD, .p_flags = PF_R | PF_W,
-			 .p_offset = offsetof(struct image, data), .p_paddr = 3 * MIB,
-			 .p_filesz = 64, .p_memsz = 8192},
-		},
+		.header =
+			{
+				.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64,
+					    ELFDATA2LSB, EV_CURRENT},
+				.e_type = ET_EXEC,
+				.e_machine = EM_X86_64,
+				.e_version = EV_CURRENT,
+				.e_phoff = offsetof(struct image, segments),
+				.e_phentsize = sizeof(Elf64_Phdr),
+				.e_phnum = 3,
+			},
+		.segments =
+			{
+				{.p_type = PT_NOTE,
+				 .p_offset = offsetof(struct image, note),
+				 .p_filesz = 20},
+				{.p_type = PT_LOAD,
+				 .p_flags = PF_R | PF_X,
+				 .p_offset = offsetof(struct image, text),
+				 .p_paddr = 2 * MIB,
+				 .p_filesz = 64,
+				 .p_memsz = 64},
+				{.p_type = PT_LOAD,
+				 .p_flags = PF_R | PF_W,
+				 .p_offset = offsetof(struct image, data),
+				 .p_paddr = 3 * MIB,
+				 .p_filesz = 64,
+				 .p_memsz = 8192},
+			},
 		.note = {.head = {4, 4, 18}, .name = "Xen", .entry = 2 * MIB + 8},
 	};
 
@@ -154,8 +164,7 @@ static void test_segment_refusals(void **state)
 	SPOIL("more bytes in the file", i.segments[2].p_memsz = 63);
 	SPOIL("outside the file", i.segments[2].p_offset = sizeof(i) - 63);
 	SPOIL("outside the file", i.segments[2].p_offset = UINT64_MAX);
-	SPOIL("outside the file",
-	      i.segments[2].p_filesz = i.segments[2].p_memsz = UINT64_MAX);
+	SPOIL("outside the file", i.segments[2].p_filesz = i.segments[2].p_memsz = UINT64_MAX);
 	SPOIL("below 1 MiB", i.segments[2].p_paddr = 0);
 	SPOIL("below 1 MiB", i.segments[2].p_paddr = MIB - 1);
 	SPOIL("above 3 GiB", i.segments[2].p_paddr = 3ull << 30);

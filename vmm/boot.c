@@ -102,9 +102,10 @@ static int check_segment(struct elf *e, const struct guest_memory *m, unsigned i
 	if (p->p_paddr >= MEMORY_LOW_MAX || p->p_memsz > MEMORY_LOW_MAX - p->p_paddr)
 		return bad(e, "a segment lies above 3 GiB");
 	if (!guest_memory_at(m, GPA(p->p_paddr), p->p_memsz))
-		return failure(e->f, -EFBIG, "%s needs memory up to %" PRIu64 " MiB, the VM has %" PRIu64
-			    " MiB (--mem)", e->name, (p->p_paddr + p->p_memsz + 0xfffff) >> 20,
-			    m->size >> 20);
+		return failure(e->f, -EFBIG,
+			       "%s needs memory up to %" PRIu64 " MiB, the VM has %" PRIu64
+			       " MiB (--mem)",
+			       e->name, (p->p_paddr + p->p_memsz + 0xfffff) >> 20, m->size >> 20);
 	for (unsigned int j = 0; j < i; j++) {
 		const Elf64_Phdr *o = &e->segments[j];
 
@@ -268,8 +269,10 @@ int boot_load_bundle(const struct guest_memory *m, int fd, const char *name,
 	else
 		start = (top - size) & ~(uint64_t)(MEMORY_PAGE - 1);
 	if (start < image->end.v)
-		return failure(f, -EFBIG, "%s (%" PRIu64 " KiB) does not fit beside the guest in %" PRIu64
-			    " MiB of memory (--mem)", name, size >> 10, m->size >> 20);
+		return failure(f, -EFBIG,
+			       "%s (%" PRIu64 " KiB) does not fit beside the guest in %" PRIu64
+			       " MiB of memory (--mem)",
+			       name, size >> 10, m->size >> 20);
 	r = read_at(fd, guest_memory_at(m, GPA(start), size), size, 0);
 	if (r < 0)
 		return failure(f, r, "%s: cannot read: %s", name, strerror(-r));
@@ -289,9 +292,11 @@ int boot_write_records(const struct guest_memory *m, const struct boot_range *bu
 	unsigned int n = 0;
 
 	if (len > BOOT_CMDLINE_MAX)
-		return failure(f, -E2BIG, "the guest's command line has %zu bytes, at most %u are possible",
-			    len, BOOT_CMDLINE_MAX);
-	r.memory[n++] = (struct pvh_memory){.addr = 0, .size = LEGACY_START, .type = PVH_MEMORY_RAM};
+		return failure(f, -E2BIG,
+			       "the guest's command line has %zu bytes, at most %u are possible",
+			       len, BOOT_CMDLINE_MAX);
+	r.memory[n++] =
+		(struct pvh_memory){.addr = 0, .size = LEGACY_START, .type = PVH_MEMORY_RAM};
 	r.memory[n++] = (struct pvh_memory){
 		.addr = LOAD_MIN, .size = m->regions[0].size - LOAD_MIN, .type = PVH_MEMORY_RAM};
 	if (m->n_regions > 1)

@@ -15,9 +15,9 @@
 #include "bytes.h"
 #include "frame.h"
 
-#define CLIENT_OUT_MAX (1u << 20)     /* bytes of answers that a client has not read */
+#define CLIENT_OUT_MAX (1u << 20)      /* bytes of answers that a client has not read */
 #define CLIENT_STREAM_MAX (256u << 10) /* beyond this much, events and console are dropped */
-#define CLIENT_PIECE (16u << 10)      /* read at once */
+#define CLIENT_PIECE (16u << 10)       /* read at once */
 
 struct client;
 
@@ -35,9 +35,9 @@ struct client {
 	/* the owner's */
 	struct client *next;
 	void *owner;
-	uint32_t session;    /* towards the guest; 0 = none yet */
+	uint32_t session; /* towards the guest; 0 = none yet */
 	unsigned int n_pending;
-	bool console;        /* gets what the guest writes to its console */
+	bool console; /* gets what the guest writes to its console */
 
 	/* the client's own */
 	const struct client_ops *ops;

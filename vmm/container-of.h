@@ -5,7 +5,6 @@
 #include <stddef.h>
 
 /* The struct of @type whose @member @ptr points to. */
-#define container_of(ptr, type, member)                                                            \
-	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #endif

@@ -16,7 +16,8 @@
 #define FEATURES_ECX_HYPERVISOR (1u << 31)
 #define FEATURES_EDX_HTT (1u << 28)
 
-_Static_assert(offsetof(struct cpuid_table, entries) == offsetof(struct kvm_cpuid2, entries), "ABI");
+_Static_assert(offsetof(struct cpuid_table, entries) == offsetof(struct kvm_cpuid2, entries),
+	       "ABI");
 _Static_assert(offsetof(struct cpuid_table, nent) == offsetof(struct kvm_cpuid2, nent), "ABI");
 
 struct kvm_cpuid_entry2 *cpuid_find(struct cpuid_table *t, uint32_t leaf, uint32_t index)
@@ -74,14 +75,25 @@ static int topology(struct cpuid_table *t, const struct cpuid_config *c, uint32_
 	end = find_or_add(t, leaf, 2);
 	if (!thread || !core || !end)
 		return -E2BIG;
-	*thread = (struct kvm_cpuid_entry2){.function = leaf, .index = 0,
-		.flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
-		.eax = 0, .ebx = 1, .ecx = 1 << 8, .edx = c->cpu};
-	*core = (struct kvm_cpuid_entry2){.function = leaf, .index = 1,
-		.flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
-		.eax = id_bits(c->cpus), .ebx = c->cpus, .ecx = 2 << 8 | 1, .edx = c->cpu};
-	*end = (struct kvm_cpuid_entry2){.function = leaf, .index = 2,
-		.flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX, .ecx = 2, .edx = c->cpu};
+	*thread = (struct kvm_cpuid_entry2){.function = leaf,
+					    .index = 0,
+					    .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+					    .eax = 0,
+					    .ebx = 1,
+					    .ecx = 1 << 8,
+					    .edx = c->cpu};
+	*core = (struct kvm_cpuid_entry2){.function = leaf,
+					  .index = 1,
+					  .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+					  .eax = id_bits(c->cpus),
+					  .ebx = c->cpus,
+					  .ecx = 2 << 8 | 1,
+					  .edx = c->cpu};
+	*end = (struct kvm_cpuid_entry2){.function = leaf,
+					 .index = 2,
+					 .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+					 .ecx = 2,
+					 .edx = c->cpu};
 	return 0;
 }
 

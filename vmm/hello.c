@@ -56,7 +56,8 @@ static void say_hello(struct api *api)
 	request.body_case = THESEUS__REQUEST__BODY_HELLO;
 	request.hello = &hello;
 	if (send_own(api, &request, &api->hello_id) < 0)
-		api_log(api, "earlier greetings are still unread by the guest; not saying Hello again");
+		api_log(api,
+			"earlier greetings are still unread by the guest; not saying Hello again");
 }
 
 void hello_guest_opened(struct api *api, bool open)

@@ -175,7 +175,7 @@ int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_order), TEST(test_bounds), TEST(test_closed_in_a_frame),
+		TEST(test_order),      TEST(test_bounds), TEST(test_closed_in_a_frame),
 		TEST(test_from_guest), TEST(test_bytes),
 	};
 

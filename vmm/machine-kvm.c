@@ -35,13 +35,26 @@ static struct machine_kvm *kvm(struct machine *m)
 
 /* ---- events of the board, in the loop thread ---- */
 
+static void wake_loop(void *ctx)
+{
+	struct machine_kvm *k = ctx;
+
+	uv_async_send(&k->wake);
+}
+
+/* A ring's worth in one turn: a guest that writes without end must not hold the loop. */
 static void drain_serial(struct machine_kvm *k)
 {
 	uint8_t text[4096];
-	size_t n;
 
-	while ((n = serial_take(&k->board.serial, text, sizeof(text))) > 0)
+	for (unsigned int i = 0; i < SERIAL_RING / sizeof(text); i++) {
+		size_t n = serial_take(&k->board.serial, text, sizeof(text));
+
+		if (!n)
+			return;
 		k->events.text(k->events.ctx, text, n);
+	}
+	wake_loop(k);
 }
 
 static void join_all(struct machine_kvm *k)
@@ -86,13 +99,6 @@ static void on_wake(uv_async_t *a)
 	}
 	if (atomic_load(&k->board.end_valid))
 		finish(k);
-}
-
-static void wake_loop(void *ctx)
-{
-	struct machine_kvm *k = ctx;
-
-	uv_async_send(&k->wake);
 }
 
 /* ---- operations ---- */

@@ -47,7 +47,7 @@ struct machine_tcg {
 	struct machine_events events;
 	struct stream streams[_STREAM_MAX];
 	uv_poll_t child_poll;
-	pid_t child; /* 0 = none */
+	pid_t child;  /* 0 = none */
 	int child_fd; /* pidfd */
 	bool child_polled, forced, finished;
 	unsigned int closing; /* handles, after a failed start */
@@ -159,12 +159,14 @@ static void describe_exit(struct machine_tcg *t, const siginfo_t *info, struct m
 	end->code = -1;
 	if (info->si_code != CLD_EXITED) {
 		end->kind = t->forced ? END_FORCED : END_CHILD_DIED;
-		(void)snprintf(end->text, sizeof(end->text), t->forced ? "ended by the operator"
-			       : "QEMU was killed by signal %d", status);
+		(void)snprintf(end->text, sizeof(end->text),
+			       t->forced ? "ended by the operator" : "QEMU was killed by signal %d",
+			       status);
 	} else if (status == 0) {
 		end->kind = t->forced ? END_FORCED : END_RESET;
-		(void)snprintf(end->text, sizeof(end->text), t->forced ? "ended by the operator"
-			       : "the guest reset itself, or a triple fault did");
+		(void)snprintf(end->text, sizeof(end->text),
+			       t->forced ? "ended by the operator"
+					 : "the guest reset itself, or a triple fault did");
 	} else if (status == 1 || !(status & 1)) {
 		end->kind = END_CHILD_DIED;
 		(void)snprintf(end->text, sizeof(end->text), "QEMU failed (status %d)%s%s", status,
@@ -307,7 +309,8 @@ static void make_arguments(struct arguments *a, const struct machine_config *con
 	add(a, "-display", "none");
 	add(a, "-no-reboot", NULL);
 	add(a, "-action", "panic=none"); /* the exit port follows, and says more */
-	add(a, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+	add(a, "-sandbox",
+	    "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 	add(a, "-kernel", config->guest);
 	if (config->bundle)
 		add(a, "-initrd", config->bundle);
@@ -318,7 +321,8 @@ static void make_arguments(struct arguments *a, const struct machine_config *con
 	add(a, "-device", "pvpanic,ioport=0x505");
 	add(a, "-device", "virtio-serial-pci,id=ports,disable-legacy=on,max_ports=2");
 	add_chardev(a, STREAM_CONSOLE, "console");
-	add(a, "-device", "virtconsole,bus=ports.0,nr=0,chardev=console,name=" PLATFORM_CONSOLE_PORT);
+	add(a, "-device",
+	    "virtconsole,bus=ports.0,nr=0,chardev=console,name=" PLATFORM_CONSOLE_PORT);
 	add_chardev(a, STREAM_CONTROL, "control");
 	add(a, "-device",
 	    "virtserialport,bus=ports.0,nr=1,chardev=control,name=" PLATFORM_CONTROL_PORT);
@@ -429,8 +433,9 @@ static int spawn(struct machine_tcg *t, const struct machine_config *config, str
 		if (ends[i] >= 0)
 			(void)close(ends[i]);
 	if (r == -ENOENT)
-		return failure(f, r, "cannot start " QEMU ": it is not installed (package "
-			    "qemu-system-x86); use --accel kvm, or install it");
+		return failure(f, r,
+			       "cannot start " QEMU ": it is not installed (package "
+			       "qemu-system-x86); use --accel kvm, or install it");
 	return r < 0 ? failure(f, r, "cannot start " QEMU ": %s", strerror(-r)) : 0;
 }
 

@@ -24,13 +24,13 @@ enum guest_port {
 
 /* Why a machine ended. */
 enum end_kind {
-	END_CODE,     /* the guest wrote to PLATFORM_PORT_EXIT: end.code is the byte */
-	END_RESET,    /* through the reset port */
+	END_CODE,  /* the guest wrote to PLATFORM_PORT_EXIT: end.code is the byte */
+	END_RESET, /* through the reset port */
 	END_TRIPLE_FAULT,
 	END_INTERNAL_ERROR, /* KVM could not go on */
 	END_CHILD_DIED,     /* QEMU ended by itself */
-	END_PANICKED, /* the guest said that it crashed and then did not end */
-	END_FORCED,   /* by the operator */
+	END_PANICKED,       /* the guest said that it crashed and then did not end */
+	END_FORCED,         /* by the operator */
 	_END_MAX,
 	_END_INVALID = -22,
 };
@@ -73,7 +73,7 @@ struct machine_config {
 	const char *bundle;  /* path, or NULL */
 	const char *cmdline; /* appended to what the VMM says itself; "" if none */
 	unsigned int cpus;
-	uint64_t memory; /* bytes */
+	uint64_t memory;           /* bytes */
 	int (*confine_vcpu)(void); /* first thing in a vCPU's thread; 0 or -errno */
 };
 

@@ -124,7 +124,8 @@ static int parse_numeric(int id, const char *value, struct run_config *c)
 		return 0;
 	default:
 		if (parse_number(value, 0, 1u << 20, &n) < 0 || fcntl((int)n, F_GETFD) < 0)
-			return refuse("--ready-fd takes the number of an open descriptor, not", value);
+			return refuse("--ready-fd takes the number of an open descriptor, not",
+				      value);
 		c->ready_fd = (int)n;
 		return fcntl(c->ready_fd, F_SETFD, FD_CLOEXEC);
 	}
@@ -195,11 +196,12 @@ int main(int argc, char **argv)
 	struct run_config config = {
 		.sandbox = true,
 		.ready_fd = -1,
-		.machine = {
-			.cmdline = "",
-			.cpus = 1,
-			.memory = (uint64_t)MEMORY_DEFAULT_MIB << 20,
-		},
+		.machine =
+			{
+				.cmdline = "",
+				.cpus = 1,
+				.memory = (uint64_t)MEMORY_DEFAULT_MIB << 20,
+			},
 	};
 	int r;
 

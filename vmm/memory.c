@@ -10,20 +10,23 @@ static void add_region(struct guest_memory *m, uint64_t start, uint64_t size, ui
 	m->regions[m->n_regions++] = (struct memory_region){GPA(start), size, host};
 }
 
-int guest_memory_init(struct guest_memory *m, uint64_t bytes, uint64_t bytes_max,
-		      struct failure *f)
+int guest_memory_init(struct guest_memory *m, uint64_t bytes, uint64_t bytes_max, struct failure *f)
 {
 	uint64_t low = bytes < MEMORY_LOW_MAX ? bytes : MEMORY_LOW_MAX;
 	uint8_t *map;
 
 	*m = (struct guest_memory){0};
 	if (bytes < MEMORY_BYTES_MIN)
-		return failure(f, -EINVAL, "%llu MiB of memory is too little: the guest needs at least "
-			    "%llu MiB (--mem)", (unsigned long long)bytes >> 20, MEMORY_BYTES_MIN >> 20);
+		return failure(f, -EINVAL,
+			       "%llu MiB of memory is too little: the guest needs at least "
+			       "%llu MiB (--mem)",
+			       (unsigned long long)bytes >> 20, MEMORY_BYTES_MIN >> 20);
 	if (bytes > bytes_max)
-		return failure(f, -EINVAL, "%llu MiB of memory is too much: the guest uses at most "
-			    "%llu MiB (--mem)", (unsigned long long)bytes >> 20,
-			    (unsigned long long)bytes_max >> 20);
+		return failure(f, -EINVAL,
+			       "%llu MiB of memory is too much: the guest uses at most "
+			       "%llu MiB (--mem)",
+			       (unsigned long long)bytes >> 20,
+			       (unsigned long long)bytes_max >> 20);
 	if (bytes % MEMORY_PAGE)
 		return failure(f, -EINVAL, "memory must be a multiple of %u bytes", MEMORY_PAGE);
 
@@ -35,13 +38,13 @@ int guest_memory_init(struct guest_memory *m, uint64_t bytes, uint64_t bytes_max
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (map == MAP_FAILED)
 		return failure(f, -ENOMEM, "cannot map %llu MiB of guest memory: %s",
-			    (unsigned long long)bytes >> 20, strerror(errno));
+			       (unsigned long long)bytes >> 20, strerror(errno));
 	m->base = map + MEMORY_PAGE;
 	m->size = bytes;
 	if (mprotect(m->base, bytes, PROT_READ | PROT_WRITE) < 0) {
 		guest_memory_deinit(m);
 		return failure(f, -ENOMEM, "cannot map %llu MiB of guest memory: %s",
-			    (unsigned long long)bytes >> 20, strerror(ENOMEM));
+			       (unsigned long long)bytes >> 20, strerror(ENOMEM));
 	}
 	(void)madvise(m->base, bytes, MADV_DONTFORK);
 	add_region(m, 0, low, m->base);

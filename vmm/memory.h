@@ -47,8 +47,8 @@ struct guest_memory {
  * Result: 0; -EINVAL below MEMORY_BYTES_MIN, over @bytes_max or not page-aligned, -ENOMEM;
  * @f says why.
  */
-int guest_memory_init(struct guest_memory *m, uint64_t bytes, uint64_t bytes_max,
-		      struct failure *f) __attribute__((warn_unused_result));
+int guest_memory_init(struct guest_memory *m, uint64_t bytes, uint64_t bytes_max, struct failure *f)
+	__attribute__((warn_unused_result));
 
 /* Unmaps. Also after a failed init, and twice. No pointer into RAM may be used afterwards. */
 void guest_memory_deinit(struct guest_memory *m);

@@ -120,7 +120,8 @@ static void test_identity(void **state)
 
 static void test_nothing_there(void **state)
 {
-	const uint32_t other_bus = 0x80010000u, other_function = 0x80002100u, disabled = 0x00002000u;
+	const uint32_t other_bus = 0x80010000u, other_function = 0x80002100u,
+		       disabled = 0x00002000u;
 	uint32_t v;
 
 	(void)state;
@@ -228,7 +229,10 @@ int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_identity), TEST(test_nothing_there), TEST(test_bar), TEST(test_msix),
+		TEST(test_identity),
+		TEST(test_nothing_there),
+		TEST(test_bar),
+		TEST(test_msix),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,7 +60,8 @@ void pci_function_init(struct pci_function *f, const struct pci_id *id, const st
 void pci_function_deinit(struct pci_function *f);
 
 /* Adds BAR @bar of @size bytes (power of two, at least 16) at @address (aligned to it). */
-void pci_function_add_bar(struct pci_function *f, unsigned int bar, uint32_t address, uint32_t size);
+void pci_function_add_bar(struct pci_function *f, unsigned int bar, uint32_t address,
+			  uint32_t size);
 
 /*
  * Appends a capability of @len bytes (its id and contents in @cap; the next pointer is filled

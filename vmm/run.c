@@ -146,9 +146,10 @@ static void api_ready(void *ctx, uint64_t ready_ns)
 
 	marks_add("ready");
 	log_printf(r->log, "vmm", "the guest is ready after %" PRIu64 " us", ready_ns / 1000);
-	ready_line(r, line, snprintf(line, sizeof(line), "{\"ready_ns\":%" PRIu64
-				     ",\"accel\":\"%s\",\"pid\":%ld}\n", ready_ns, r->accel,
-				     (long)getpid()));
+	ready_line(r, line,
+		   snprintf(line, sizeof(line),
+			    "{\"ready_ns\":%" PRIu64 ",\"accel\":\"%s\",\"pid\":%ld}\n", ready_ns,
+			    r->accel, (long)getpid()));
 }
 
 static uint64_t api_resident(void *ctx)
@@ -218,7 +219,7 @@ static int watch_signals(struct run *r, struct failure *f)
 			e = uv_signal_start(rows[i].handle, rows[i].cb, rows[i].signum);
 		if (e)
 			return failure(f, e, "cannot watch signal %d: %s", rows[i].signum,
-				    uv_strerror(e));
+				       uv_strerror(e));
 		rows[i].handle->data = r;
 	}
 	return 0;
@@ -351,10 +352,12 @@ static int set_up(struct run *r, struct failure *f)
 	e = watch_signals(r, f);
 	if (e < 0)
 		return e;
-	log_printf(r->log, "vmm", "theseus-vmm " VERSION ": %s, accel %s%s%s%s, %u vCPUs, %" PRIu64
-		   " MiB, guest %s, bundle %s", r->config->name, r->accel,
-		   *r->accel_reason ? " (" : "", r->accel_reason, *r->accel_reason ? ")" : "",
-		   m->cpus, m->memory >> 20, m->guest, m->bundle ? m->bundle : "none");
+	log_printf(r->log, "vmm",
+		   "theseus-vmm " VERSION ": %s, accel %s%s%s%s, %u vCPUs, %" PRIu64
+		   " MiB, guest %s, bundle %s",
+		   r->config->name, r->accel, *r->accel_reason ? " (" : "", r->accel_reason,
+		   *r->accel_reason ? ")" : "", m->cpus, m->memory >> 20, m->guest,
+		   m->bundle ? m->bundle : "none");
 	return confine(r, f);
 }
 

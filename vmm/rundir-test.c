@@ -35,8 +35,8 @@ static int tear_down(void **state)
 static void test_names(void **state)
 {
 	static const char *const good[] = {"a", "A.b_c-9", "0"};
-	static const char *const bad[] = {"", ".", "..", ".a", "-a", "a/b", "a b", "a\n", "\xc3\xa4",
-					  "a;b"};
+	static const char *const bad[] = {"",    ".",   "..",  ".a",       "-a",
+					  "a/b", "a b", "a\n", "\xc3\xa4", "a;b"};
 	char longest[RUNDIR_NAME_MAX + 2];
 
 	(void)state;
@@ -129,7 +129,7 @@ static void test_log_path(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),	 cmocka_unit_test(test_claim),
+		cmocka_unit_test(test_names),    cmocka_unit_test(test_claim),
 		cmocka_unit_test(test_takeover), cmocka_unit_test(test_other_socket),
 		cmocka_unit_test(test_log_path),
 	};

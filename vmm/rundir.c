@@ -27,7 +27,7 @@ int rundir_name_ok(const char *name)
 /* Makes @path and what is above it, as far as missing. */
 static int make_dirs(char *path, struct failure *f)
 {
-	for (char *p = path + 1; ; p++) {
+	for (char *p = path + 1;; p++) {
 		char c = *p;
 
 		if (c != '/' && c)
@@ -35,7 +35,7 @@ static int make_dirs(char *path, struct failure *f)
 		*p = '\0';
 		if (mkdir(path, 0700) < 0 && errno != EEXIST)
 			return failure(f, -errno, "cannot make the directory %s: %s", path,
-				    strerror(errno));
+				       strerror(errno));
 		*p = c;
 		if (!c)
 			return 0;
@@ -48,8 +48,8 @@ static int make_base(char *out, size_t size, const char *base, const char *name,
 	int n = snprintf(out, size, "%s/theseus/%s", base, name);
 
 	if (n < 0 || (size_t)n >= size)
-		return failure(f, -ENAMETOOLONG, "the directory name %s/theseus/%s is too long", base,
-			    name);
+		return failure(f, -ENAMETOOLONG, "the directory name %s/theseus/%s is too long",
+			       base, name);
 	return make_dirs(out, f);
 }
 
@@ -58,8 +58,9 @@ static int runtime_dir(struct rundir *d, const char *name, struct failure *f)
 	const char *base = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
 
 	if (!base || base[0] != '/')
-		return failure(f, -ENOENT, "XDG_RUNTIME_DIR is not set: log in through a session "
-			    "manager, or set it to a directory that only you can reach");
+		return failure(f, -ENOENT,
+			       "XDG_RUNTIME_DIR is not set: log in through a session "
+			       "manager, or set it to a directory that only you can reach");
 	return make_base(d->dir, sizeof(d->dir), base, name, f);
 }
 
@@ -72,10 +73,11 @@ int rundir_log_path(const char *name, char ret_path[PATH_MAX], struct failure *f
 	if (!base || base[0] != '/') {
 		const char *home = getenv("HOME");
 
-		if (!home || (size_t)snprintf(fallback, sizeof(fallback), "%s/.local/state", home) >=
-				     sizeof(fallback))
-			return failure(f, -ENOENT, "neither XDG_STATE_HOME nor HOME is set; say where "
-				    "the log shall be with --log");
+		if (!home || (size_t)snprintf(fallback, sizeof(fallback), "%s/.local/state",
+					      home) >= sizeof(fallback))
+			return failure(f, -ENOENT,
+				       "neither XDG_STATE_HOME nor HOME is set; say where "
+				       "the log shall be with --log");
 		base = fallback;
 	}
 	r = make_base(dir, sizeof(dir), base, name, f);
@@ -122,8 +124,10 @@ static int take_lock(struct rundir *d, const char *name, struct failure *f)
 			int e = errno;
 
 			if (e == EWOULDBLOCK)
-				(void)failure(f, 0, "a VM named %s runs already (pid %ld); stop it or "
-					   "take another --name", name, read_pid(fd));
+				(void)failure(f, 0,
+					      "a VM named %s runs already (pid %ld); stop it or "
+					      "take another --name",
+					      name, read_pid(fd));
 			else
 				(void)failure(f, 0, "cannot lock %s: %s", d->pid, strerror(e));
 			(void)close(fd);
@@ -145,8 +149,10 @@ static int listen_on(struct rundir *d, struct failure *f)
 	int fd, r;
 
 	if (strlen(d->sock) >= sizeof(a.sun_path))
-		return failure(f, -ENAMETOOLONG, "the socket's path %s is longer than %zu bytes; give "
-			    "a shorter one with --socket", d->sock, sizeof(a.sun_path) - 1);
+		return failure(f, -ENAMETOOLONG,
+			       "the socket's path %s is longer than %zu bytes; give "
+			       "a shorter one with --socket",
+			       d->sock, sizeof(a.sun_path) - 1);
 	strcpy(a.sun_path, d->sock);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)

@@ -18,22 +18,41 @@
 
 /* Memory, locks, signals and the end: every thread. */
 static const int common[] = {
-	SCMP_SYS(futex), SCMP_SYS(write), SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask),
-	SCMP_SYS(madvise), SCMP_SYS(munmap), SCMP_SYS(exit), SCMP_SYS(exit_group),
-	SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(clock_gettime), SCMP_SYS(restart_syscall),
-	SCMP_SYS(sched_yield), END,
+	SCMP_SYS(futex),         SCMP_SYS(write),
+	SCMP_SYS(rt_sigreturn),  SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(madvise),       SCMP_SYS(munmap),
+	SCMP_SYS(exit),          SCMP_SYS(exit_group),
+	SCMP_SYS(getpid),        SCMP_SYS(gettid),
+	SCMP_SYS(clock_gettime), SCMP_SYS(restart_syscall),
+	SCMP_SYS(sched_yield),   END,
 };
 
 static const int loop[] = {
 	/* the loop itself, sockets, timers */
-	SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(accept4),
-	SCMP_SYS(getsockopt), SCMP_SYS(recvfrom), SCMP_SYS(sendto), SCMP_SYS(read),
-	SCMP_SYS(close), SCMP_SYS(fcntl),
+	SCMP_SYS(epoll_wait),
+	SCMP_SYS(epoll_pwait),
+	SCMP_SYS(epoll_ctl),
+	SCMP_SYS(accept4),
+	SCMP_SYS(getsockopt),
+	SCMP_SYS(recvfrom),
+	SCMP_SYS(sendto),
+	SCMP_SYS(read),
+	SCMP_SYS(close),
+	SCMP_SYS(fcntl),
 	/* log rotation, /proc/self/smaps, removal of the runtime directory */
-	SCMP_SYS(openat), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(rename),
-	SCMP_SYS(unlink), SCMP_SYS(rmdir), SCMP_SYS(dup3),
+	SCMP_SYS(openat),
+	SCMP_SYS(fstat),
+	SCMP_SYS(newfstatat),
+	SCMP_SYS(rename),
+	SCMP_SYS(unlink),
+	SCMP_SYS(rmdir),
+	SCMP_SYS(dup3),
 	/* malloc, stopping vCPU threads */
-	SCMP_SYS(brk), SCMP_SYS(mremap), SCMP_SYS(tgkill), SCMP_SYS(rt_sigaction), END,
+	SCMP_SYS(brk),
+	SCMP_SYS(mremap),
+	SCMP_SYS(tgkill),
+	SCMP_SYS(rt_sigaction),
+	END,
 };
 
 static const int loop_tcg[] = {SCMP_SYS(waitid), SCMP_SYS(wait4), SCMP_SYS(kill), END};

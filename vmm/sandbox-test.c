@@ -100,10 +100,12 @@ static void test_filters(void **state)
 		int loop, loop_tcg, vcpu;
 	} cases[] = {
 #define NO STATUS_SANDBOX
-		{open_file, 0, 0, NO},	  {map_data, 0, 0, 0},	     {signal_msi, 0, 0, 0},
-		{run_vcpu, NO, NO, 0},	  {kill_somebody, NO, 0, NO}, {wait_for_child, NO, 0, NO},
-		{make_socket, NO, NO, NO}, {execute, NO, NO, NO},     {make_child, NO, NO, NO},
-		{map_executable, NO, NO, NO}, {create_vm, NO, NO, NO},
+		{open_file, 0, 0, NO},      {map_data, 0, 0, 0},
+		{signal_msi, 0, 0, 0},      {run_vcpu, NO, NO, 0},
+		{kill_somebody, NO, 0, NO}, {wait_for_child, NO, 0, NO},
+		{make_socket, NO, NO, NO},  {execute, NO, NO, NO},
+		{make_child, NO, NO, NO},   {map_executable, NO, NO, NO},
+		{create_vm, NO, NO, NO},
 	};
 
 	(void)state;

@@ -26,8 +26,8 @@
 #define SANITIZER 0
 #endif
 
-#define OPEN_FILES_MAX 128u            /* clients, vCPUs and a handful */
-#define FILE_BYTES_MAX (64ull << 20)   /* the log is rotated long before */
+#define OPEN_FILES_MAX 128u          /* clients, vCPUs and a handful */
+#define FILE_BYTES_MAX (64ull << 20) /* the log is rotated long before */
 
 static int report_fd = -1;
 

@@ -116,7 +116,8 @@ static void response(struct api *api, const struct frame *f)
 	}
 	p = find_pending(api, f->header.request_id);
 	if (!p) {
-		metrics_add(METRIC_FRAMES_UNEXPECTED, 1); /* its client has gone, or it is made up */
+		metrics_add(METRIC_FRAMES_UNEXPECTED,
+			    1); /* its client has gone, or it is made up */
 		return;
 	}
 	h.request_id = p->client_id;

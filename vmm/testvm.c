@@ -122,7 +122,8 @@ static void remove_places(struct testvm *vm)
 {
 	char command[256];
 
-	(void)snprintf(command, sizeof(command), "rm -rf %.100s /tmp/theseus-%s", vm->dir, vm->name);
+	(void)snprintf(command, sizeof(command), "rm -rf %.100s /tmp/theseus-%s", vm->dir,
+		       vm->name);
 	if (system(command) != 0)
 		die(command);
 	*strrchr(vm->log, '/') = '\0';
@@ -173,7 +174,8 @@ void testclient_connect(struct testclient *c, const struct testvm *vm)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 
-	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%.*s", (int)sizeof(a.sun_path) - 1, vm->sock);
+	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%.*s", (int)sizeof(a.sun_path) - 1,
+		       vm->sock);
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&a, sizeof(a)) < 0)
 		die(vm->sock);

@@ -16,7 +16,7 @@ struct testvm {
 	pid_t pid;
 	char name[32];
 	char dir[128], sock[160], log[128]; /* its places */
-	char line[1200];  /* what came on the ready descriptor; "" if nothing did */
+	char line[1200];   /* what came on the ready descriptor; "" if nothing did */
 	char errors[2048]; /* stderr, once it has ended */
 	int errors_fd;
 	bool unprivileged; /* set before start: run as user 65534 */

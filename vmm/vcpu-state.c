@@ -25,16 +25,24 @@
 #define CR3_RESERVED (~0ull << 52)
 
 #define TYPE_LDT 2u
-#define TYPE_DATA 3u        /* read/write, accessed */
+#define TYPE_DATA 3u /* read/write, accessed */
 #define TYPE_TSS16_BUSY 3u
-#define TYPE_CODE 11u       /* execute/read, accessed */
+#define TYPE_CODE 11u /* execute/read, accessed */
 #define TYPE_TSS_BUSY 11u
 
 static struct kvm_segment flat(uint16_t selector, uint8_t type)
 {
 	return (struct kvm_segment){
-		.base = 0, .limit = 0xffffffff, .selector = selector, .type = type,
-		.present = 1, .dpl = 0, .db = 1, .s = 1, .l = 0, .g = 1,
+		.base = 0,
+		.limit = 0xffffffff,
+		.selector = selector,
+		.type = type,
+		.present = 1,
+		.dpl = 0,
+		.db = 1,
+		.s = 1,
+		.l = 0,
+		.g = 1,
 	};
 }
 

@@ -57,8 +57,7 @@ static void gate_wait(struct vcpu_gate *g)
 }
 
 int vcpu_init(struct vcpu *c, struct vm *vm, struct board *board, unsigned int index,
-	      unsigned int cpus, struct cpuid_table *cpuid,
-	      struct failure *f)
+	      unsigned int cpus, struct cpuid_table *cpuid, struct failure *f)
 {
 	int khz;
 
@@ -66,22 +65,22 @@ int vcpu_init(struct vcpu *c, struct vm *vm, struct board *board, unsigned int i
 	c->fd = ioctl(vm->vm_fd, KVM_CREATE_VCPU, index);
 	if (c->fd < 0)
 		return failure(f, -errno, "/dev/kvm cannot create vCPU %u: %s", index,
-			    strerror(errno));
+			       strerror(errno));
 	c->run = mmap(NULL, c->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, c->fd, 0);
 	if (c->run == MAP_FAILED) {
 		c->run = NULL;
 		return failure(f, -errno, "cannot map the state of vCPU %u: %s", index,
-			    strerror(errno));
+			       strerror(errno));
 	}
 	khz = ioctl(c->fd, KVM_GET_TSC_KHZ, 0);
-	if (cpuid_prepare(cpuid, &(struct cpuid_config){
-			.cpu = index, .cpus = cpus,
-			.tsc_khz = khz > 0 ? (uint32_t)khz : 0,
-			.tsc_deadline = vm->tsc_deadline}) < 0)
+	if (cpuid_prepare(cpuid, &(struct cpuid_config){.cpu = index,
+							.cpus = cpus,
+							.tsc_khz = khz > 0 ? (uint32_t)khz : 0,
+							.tsc_deadline = vm->tsc_deadline}) < 0)
 		return failure(f, -E2BIG, "KVM supports more CPUID leaves than fit");
 	if (ioctl(c->fd, KVM_SET_CPUID2, cpuid) < 0)
 		return failure(f, -errno, "/dev/kvm refuses the CPUID of vCPU %u: %s", index,
-			    strerror(errno));
+			       strerror(errno));
 	return 0;
 }
 
@@ -119,8 +118,8 @@ static void internal_error(struct vcpu *c, const char *what, uint64_t detail)
 	(void)ioctl(c->fd, KVM_GET_REGS, &r);
 	board_end(c->board, END_INTERNAL_ERROR, -1,
 		  "KVM cannot run vCPU %u any further: %s (%" PRIu64 ") at rip 0x%" PRIx64
-		  " rsp 0x%" PRIx64 " rflags 0x%" PRIx64, c->index, what, detail,
-		  (uint64_t)r.rip, (uint64_t)r.rsp, (uint64_t)r.rflags);
+		  " rsp 0x%" PRIx64 " rflags 0x%" PRIx64,
+		  c->index, what, detail, (uint64_t)r.rip, (uint64_t)r.rsp, (uint64_t)r.rflags);
 }
 
 static void system_event(struct vcpu *c)
@@ -228,7 +227,8 @@ int vcpu_start(struct vcpu *c, struct vcpu_gate *gate, int (*prepare)(void), str
 	c->prepare = prepare;
 	r = create_thread(c);
 	if (r < 0)
-		return failure(f, r, "cannot start the thread of vCPU %u: %s", c->index, strerror(-r));
+		return failure(f, r, "cannot start the thread of vCPU %u: %s", c->index,
+			       strerror(-r));
 	c->started = true;
 	return 0;
 }

@@ -52,8 +52,8 @@ int vcpu_setup_signal(void) __attribute__((warn_unused_result));
 
 /* Creates vCPU @index (its APIC id) of @cpus with @cpuid. @board outlives it. */
 int vcpu_init(struct vcpu *c, struct vm *vm, struct board *board, unsigned int index,
-	      unsigned int cpus, struct cpuid_table *cpuid,
-	      struct failure *f) __attribute__((warn_unused_result));
+	      unsigned int cpus, struct cpuid_table *cpuid, struct failure *f)
+	__attribute__((warn_unused_result));
 
 /* The thread must have been joined. Also after a failed init, and twice. */
 void vcpu_deinit(struct vcpu *c);

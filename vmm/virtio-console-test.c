@@ -530,9 +530,9 @@ int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_registers), TEST(test_config_window), TEST(test_status_order),
-		TEST(test_queue_registers), TEST(test_refused_queue), TEST(test_ports),
-		TEST(test_from_guest), TEST(test_to_guest), TEST(test_broken),
+		TEST(test_registers),        TEST(test_config_window),     TEST(test_status_order),
+		TEST(test_queue_registers),  TEST(test_refused_queue),     TEST(test_ports),
+		TEST(test_from_guest),       TEST(test_to_guest),          TEST(test_broken),
 		TEST(test_reset_races_work), TEST(test_notes_are_bounded),
 	};
 

@@ -17,7 +17,7 @@
 #define QUEUE_CONTROL_TX 3u
 #define QUEUES (2u * (_GUEST_PORT_MAX + 1))
 
-#define NOTES_MAX 8u /* a guest must not fill the log */
+#define NOTES_MAX 8u      /* a guest must not fill the log */
 #define CHAINS_A_TURN 64u /* taken from one queue before others and the sockets get a turn */
 
 enum owed {
@@ -79,9 +79,8 @@ static const struct virtio_ops ops = {
 };
 
 int virtio_console_init(struct virtio_console *c, const struct guest_memory *memory,
-			uint32_t address, struct msi_sink sink,
-			const struct machine_events *events, void (*wake_up)(void *ctx),
-			void *wake_ctx)
+			uint32_t address, struct msi_sink sink, const struct machine_events *events,
+			void (*wake_up)(void *ctx), void *wake_ctx)
 {
 	*c = (struct virtio_console){.events = events, .wake = wake_up, .wake_ctx = wake_ctx};
 	c->scratch = malloc(VIRTQUEUE_CHAIN_BYTES_MAX);
@@ -190,7 +189,8 @@ static int control(struct virtio_console *c, const struct virtio_console_control
 		c->ports[m->id].owed |= OWED_NAME | OWED_OPEN;
 		if (m->id == GUEST_PORT_CONSOLE)
 			c->ports[m->id].owed |= OWED_CONSOLE;
-	} else if (m->event == VIRTIO_CONSOLE_PORT_OPEN && c->ports[m->id].open != (m->value == 1)) {
+	} else if (m->event == VIRTIO_CONSOLE_PORT_OPEN &&
+		   c->ports[m->id].open != (m->value == 1)) {
 		c->ports[m->id].open = m->value == 1;
 		return c->ports[m->id].open ? 1 : 2;
 	}
@@ -286,9 +286,11 @@ static void report_broken(struct virtio_console *c)
 	virtio_pci_unlock(&c->vdev);
 	if (broken && !c->broken_seen && c->notes < NOTES_MAX)
 		c->events->note(c->events->ctx, ++c->notes < NOTES_MAX
-			? "virtio-console: the guest broke the rules of a queue; the device needs a "
-			  "reset"
-			: "virtio-console: broken once more; this is counted, but not said again");
+							? "virtio-console: the guest broke the "
+							  "rules of a queue; the device needs a "
+							  "reset"
+							: "virtio-console: broken once more; this "
+							  "is counted, but not said again");
 	c->broken_seen = broken;
 }
 

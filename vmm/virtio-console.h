@@ -41,8 +41,8 @@ struct virtio_console {
  * Result: 0 or -ENOMEM.
  */
 int virtio_console_init(struct virtio_console *c, const struct guest_memory *memory,
-			uint32_t address, struct msi_sink sink,
-			const struct machine_events *events, void (*wake)(void *ctx), void *wake_ctx)
+			uint32_t address, struct msi_sink sink, const struct machine_events *events,
+			void (*wake)(void *ctx), void *wake_ctx)
 	__attribute__((warn_unused_result));
 
 /* Also after a failed init, and twice. */

@@ -138,7 +138,7 @@ static void write_features(struct virtio_pci *v, uint32_t value)
 /* Bits are only ever added, in order; 0 resets. What breaks the order is not taken over. */
 static void write_status(struct virtio_pci *v, uint8_t value)
 {
-	uint8_t old = v->status, new = value & STATUS_DRIVER_BITS;
+	uint8_t old = v->status, new = value &STATUS_DRIVER_BITS;
 
 	if (!value) {
 		reset(v);
@@ -147,13 +147,13 @@ static void write_status(struct virtio_pci *v, uint8_t value)
 	}
 	if ((old & STATUS_DRIVER_BITS & ~new) || old & VIRTIO_CONFIG_S_NEEDS_RESET)
 		return;
-	if (new & VIRTIO_CONFIG_S_DRIVER && !(new & VIRTIO_CONFIG_S_ACKNOWLEDGE))
+	if (new &VIRTIO_CONFIG_S_DRIVER && !(new &VIRTIO_CONFIG_S_ACKNOWLEDGE))
 		return;
-	if (new & VIRTIO_CONFIG_S_FEATURES_OK && !(old & VIRTIO_CONFIG_S_FEATURES_OK) &&
-	    (!(new & VIRTIO_CONFIG_S_DRIVER) || v->driver_features & ~offered(v) ||
+	if (new &VIRTIO_CONFIG_S_FEATURES_OK && !(old & VIRTIO_CONFIG_S_FEATURES_OK) &&
+	    (!(new &VIRTIO_CONFIG_S_DRIVER) || v->driver_features & ~offered(v) ||
 	     !(v->driver_features & 1ull << VIRTIO_F_VERSION_1)))
 		new &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
-	if (new & VIRTIO_CONFIG_S_DRIVER_OK && !(new & VIRTIO_CONFIG_S_FEATURES_OK))
+	if (new &VIRTIO_CONFIG_S_DRIVER_OK && !(new &VIRTIO_CONFIG_S_FEATURES_OK))
 		new &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
 	v->status = new;
 	if (new & ~old & VIRTIO_CONFIG_S_DRIVER_OK)
@@ -349,13 +349,14 @@ static unsigned int add_virtio_cap(struct virtio_pci *v, uint8_t type, uint32_t 
 				   uint32_t length, unsigned int size)
 {
 	struct virtio_pci_notify_cap c = {
-		.cap = {
-			.cap_vndr = PCI_CAP_ID_VNDR,
-			.cap_len = (uint8_t)size,
-			.cfg_type = type,
-			.offset = offset,
-			.length = length,
-		},
+		.cap =
+			{
+				.cap_vndr = PCI_CAP_ID_VNDR,
+				.cap_len = (uint8_t)size,
+				.cfg_type = type,
+				.offset = offset,
+				.length = length,
+			},
 	};
 
 	if (type == VIRTIO_PCI_CAP_NOTIFY_CFG)
@@ -377,8 +378,8 @@ static void add_caps(struct virtio_pci *v)
 			       plain);
 	/* what a driver with MSI-X has no use for comes last: it need not read so far */
 	add_virtio_cap(v, VIRTIO_PCI_CAP_ISR_CFG, BAR_ISR, 1, plain);
-	v->cfg_cap = add_virtio_cap(v, VIRTIO_PCI_CAP_PCI_CFG, 0, 0,
-				    sizeof(struct virtio_pci_cfg_cap));
+	v->cfg_cap =
+		add_virtio_cap(v, VIRTIO_PCI_CAP_PCI_CFG, 0, 0, sizeof(struct virtio_pci_cfg_cap));
 	mask.cap.bar = 0xff;
 	mask.cap.offset = mask.cap.length = 0xffffffffu;
 	memset(mask.pci_cfg_data, 0xff, sizeof(mask.pci_cfg_data));

@@ -24,8 +24,8 @@ struct virtio_ops {
 	uint16_t type;       /* VIRTIO_ID_* */
 	uint32_t class_code; /* PCI class, as in struct pci_id */
 	unsigned int queues;
-	uint64_t features;          /* besides VIRTIO_F_VERSION_1 */
-	unsigned int config_size;   /* bytes of device configuration */
+	uint64_t features;        /* besides VIRTIO_F_VERSION_1 */
+	unsigned int config_size; /* bytes of device configuration */
 	/* Under pci.lock. Reads outside config_size never get here. */
 	void (*config_read)(struct virtio_pci *v, uint32_t offset, void *data, unsigned int len);
 	void (*reset)(struct virtio_pci *v); /* queues are already reset */

@@ -255,9 +255,14 @@ int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_enable_refusals), TEST(test_reset), TEST(test_chain), TEST(test_wrap),
-		TEST(test_chain_refusals), TEST(test_index_refusals),
-		TEST(test_changes_after_enable), TEST(test_notifications),
+		TEST(test_enable_refusals),
+		TEST(test_reset),
+		TEST(test_chain),
+		TEST(test_wrap),
+		TEST(test_chain_refusals),
+		TEST(test_index_refusals),
+		TEST(test_changes_after_enable),
+		TEST(test_notifications),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,8 +24,8 @@ int virtqueue_enable(struct virtqueue *q, const struct guest_memory *m)
 		return -EINVAL;
 	q->ring_desc = guest_memory_at(m, q->desc, n * sizeof(struct vring_desc));
 	q->ring_avail = guest_memory_at(m, q->avail, sizeof(struct vring_avail) + n * 2);
-	q->ring_used = guest_memory_at(m, q->used,
-				       sizeof(struct vring_used) + n * sizeof(struct vring_used_elem));
+	q->ring_used = guest_memory_at(
+		m, q->used, sizeof(struct vring_used) + n * sizeof(struct vring_used_elem));
 	if (!q->ring_desc || !q->ring_avail || !q->ring_used)
 		return -EINVAL;
 	q->next_avail = 0;
@@ -39,7 +39,8 @@ static struct vring_desc read_desc(const struct virtqueue *q, uint16_t i)
 {
 	const volatile struct vring_desc *d = &q->ring_desc[i];
 
-	return (struct vring_desc){.addr = d->addr, .len = d->len, .flags = d->flags, .next = d->next};
+	return (struct vring_desc){
+		.addr = d->addr, .len = d->len, .flags = d->flags, .next = d->next};
 }
 
 static int add_segment(struct vq_chain *c, const struct guest_memory *m, const struct vring_desc *d)

@@ -26,10 +26,13 @@ static int open_device(struct vm *vm, struct failure *f)
 	}
 	version = ioctl(vm->kvm_fd, KVM_GET_API_VERSION, 0);
 	if (version < 0)
-		return failure(f, -errno, DEVICE " is not KVM: %s; use --accel tcg", strerror(errno));
+		return failure(f, -errno, DEVICE " is not KVM: %s; use --accel tcg",
+			       strerror(errno));
 	if (version != KVM_API_VERSION)
-		return failure(f, -EPROTO, DEVICE " does not speak KVM (API version %d, expected %d); "
-			    "use --accel tcg", version, KVM_API_VERSION);
+		return failure(f, -EPROTO,
+			       DEVICE " does not speak KVM (API version %d, expected %d); "
+				      "use --accel tcg",
+			       version, KVM_API_VERSION);
 	return 0;
 }
 
@@ -48,8 +51,10 @@ static int check_extensions(struct vm *vm, struct failure *f)
 
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
 		if (ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, needed[i].cap) <= 0)
-			return failure(f, -ENOTSUP, DEVICE " lacks %s: the kernel is too old; use "
-				    "--accel tcg", needed[i].name);
+			return failure(f, -ENOTSUP,
+				       DEVICE " lacks %s: the kernel is too old; use "
+					      "--accel tcg",
+				       needed[i].name);
 	vm->tsc_deadline = ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
 	return 0;
 }
@@ -69,7 +74,7 @@ int vm_open(struct vm *vm, struct failure *f)
 	while (vm->vm_fd < 0 && errno == EINTR);
 	if (vm->vm_fd < 0) {
 		r = failure(f, -errno, DEVICE " cannot create a VM: %s; use --accel tcg",
-			 strerror(errno));
+			    strerror(errno));
 		goto failed;
 	}
 	size = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
@@ -105,7 +110,7 @@ int vm_set_memory(struct vm *vm, const struct guest_memory *m, struct failure *f
 
 		if (ioctl(vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
 			return failure(f, -errno, DEVICE " refuses %llu MiB of guest memory: %s",
-				    (unsigned long long)slot.memory_size >> 20, strerror(errno));
+				       (unsigned long long)slot.memory_size >> 20, strerror(errno));
 	}
 	if (ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) < 0)
 		return failure(f, -errno, DEVICE ": KVM_SET_TSS_ADDR: %s", strerror(errno));

@@ -37,7 +37,8 @@ static bool kvm(void)
 /* A VM with @guest, one vCPU; it must have become ready if it is an agent. */
 static void start(struct testvm *vm, const char *guest, const char *cpus)
 {
-	const char *args[] = {"--accel", accel, "--cpus", cpus, "--guest", testvm_guest(guest), NULL};
+	const char *args[] = {"--accel",           accel, "--cpus", cpus, "--guest",
+			      testvm_guest(guest), NULL};
 
 	*vm = (struct testvm){0};
 	testvm_start(vm, args);
@@ -321,8 +322,9 @@ static void test_same_name(void **state)
 	(void)state;
 	start_agent(&vm, &c);
 	/* the harness picks the names; the last --name counts */
-	testvm_start(&second, (const char *const[]){"--accel", accel, "--guest",
-		     testvm_guest("agent"), "--name", vm.name, NULL});
+	testvm_start(&second,
+		     (const char *const[]){"--accel", accel, "--guest", testvm_guest("agent"),
+					   "--name", vm.name, NULL});
 	assert_int_equal(testvm_wait(&second), STATUS_NOT_STARTED);
 	(void)snprintf(text, sizeof(text), "a VM named %s runs already (pid %d)", vm.name, vm.pid);
 	assert_non_null(strstr(second.errors, text));
@@ -345,8 +347,9 @@ static void test_stale(void **state)
 	assert_int_equal(waitid(P_PID, (id_t)vm.pid, &dead, WEXITED | WNOWAIT), 0);
 	memcpy(sock, vm.sock, sizeof(sock));
 	/* what the first left is in its way: its places are not cleaned up yet */
-	testvm_start(&second, (const char *const[]){"--accel", accel, "--guest",
-		     testvm_guest("agent"), "--name", vm.name, NULL});
+	testvm_start(&second,
+		     (const char *const[]){"--accel", accel, "--guest", testvm_guest("agent"),
+					   "--name", vm.name, NULL});
 	assert_non_null(strstr(second.line, "\"ready_ns\""));
 	memcpy(second.sock, sock, sizeof(sock));
 	testclient_connect(&c, &second);
@@ -415,7 +418,7 @@ static void test_large_memory(void **state)
 
 	(void)state;
 	testvm_start(&vm, (const char *const[]){"--accel", "kvm", "--mem", "7168", "--guest",
-		     testvm_guest("agent"), NULL});
+						testvm_guest("agent"), NULL});
 	assert_non_null(strstr(vm.line, "\"ready_ns\""));
 	assert_int_equal(testvm_stop(&vm), STATUS_POWEROFF);
 }
@@ -429,7 +432,7 @@ static void test_no_access(void **state)
 	if (geteuid() != 0 || stat("/dev/kvm", &st) < 0 || st.st_mode & S_IROTH)
 		skip(); /* only root can become a user who may not open it */
 	testvm_start(&vm, (const char *const[]){"--accel", "kvm", "--guest", testvm_guest("agent"),
-		     NULL});
+						NULL});
 	assert_non_null(strstr(vm.line, "cannot open /dev/kvm: Permission denied"));
 	assert_int_equal(testvm_wait(&vm), STATUS_NOT_STARTED);
 	assert_non_null(strstr(vm.errors, "--accel tcg"));
@@ -504,16 +507,18 @@ static void test_child_never_stays(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest both[] = {
-		cmocka_unit_test(test_hello),	  cmocka_unit_test(test_status),
-		cmocka_unit_test(test_stop),	  cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_hello),        cmocka_unit_test(test_status),
+		cmocka_unit_test(test_stop),         cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_lost_request), cmocka_unit_test(test_sessions),
-		cmocka_unit_test(test_console),	  cmocka_unit_test(test_garbage),
-		cmocka_unit_test(test_refusals),  cmocka_unit_test(test_same_name),
-		cmocka_unit_test(test_stale),	  cmocka_unit_test(test_hangup),
+		cmocka_unit_test(test_console),      cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_refusals),     cmocka_unit_test(test_same_name),
+		cmocka_unit_test(test_stale),        cmocka_unit_test(test_hangup),
 	};
 	const struct CMUnitTest kvm_only[] = {
-		cmocka_unit_test(test_nonsense),     cmocka_unit_test(test_many_cpus),
-		cmocka_unit_test(test_large_memory), cmocka_unit_test(test_no_access),
+		cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_many_cpus),
+		cmocka_unit_test(test_large_memory),
+		cmocka_unit_test(test_no_access),
 	};
 	const struct CMUnitTest tcg_only[] = {
 		cmocka_unit_test(test_auto_falls_back),

@@ -178,7 +178,7 @@ static void overdue(struct api *api, const struct waiter *w)
 	if (w->kind == WAIT_STOP && api->state == API_STOPPING)
 		api->state = API_READY;
 	answer_status(w->client, w->request_id, THESEUS__STATUS__STATUS_TIMED_OUT, "timed-out",
-		      w->kind == WAIT_STOP ? "the guest did not power off in time; it still runs"
+		      w->kind == WAIT_STOP    ? "the guest did not power off in time; it still runs"
 		      : w->kind == WAIT_READY ? "the guest is not ready yet"
 					      : "the VM still runs");
 }
@@ -305,7 +305,8 @@ static void dispatch(struct api *api, struct client *c, uint64_t id, const These
 		answer_metrics(c, id);
 		return;
 	case THESEUS__VM_REQUEST__BODY_WAIT:
-		wait_for(api, c, id, q->wait->ready ? WAIT_READY : WAIT_END, q->wait->time_limit_ns);
+		wait_for(api, c, id, q->wait->ready ? WAIT_READY : WAIT_END,
+			 q->wait->time_limit_ns);
 		return;
 	default:
 		answer_status(c, id, THESEUS__STATUS__STATUS_UNSUPPORTED, "unsupported",

@@ -115,8 +115,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct virtio_console *current;
 	const struct machine_events events = {
-		.ctx = &current, .received = on_received, .writable = on_writable,
-		.opened = on_opened, .note = on_note,
+		.ctx = &current,
+		.received = on_received,
+		.writable = on_writable,
+		.opened = on_opened,
+		.note = on_note,
 	};
 	struct virtio_console c;
 	struct pci_bus bus = {0};

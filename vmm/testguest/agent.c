@@ -15,9 +15,9 @@
 #define QUEUE_TX(port) (QUEUE_RX(port) + 1)
 
 /* Field numbers of theseus.Request, as the first byte of a length-delimited field's tag. */
-#define TAG_HELLO 0x52u            /* 10 */
-#define TAG_EXEC 0x92u             /* 18, first of two bytes: 0x92 0x01 */
-#define TAG_SHUTDOWN 0xa2u         /* 20: 0xa2 0x01 */
+#define TAG_HELLO 0x52u    /* 10 */
+#define TAG_EXEC 0x92u     /* 18, first of two bytes: 0x92 0x01 */
+#define TAG_SHUTDOWN 0xa2u /* 20: 0xa2 0x01 */
 
 struct driver_queue queues[DRIVER_QUEUES];
 static struct driver driver;

@@ -31,8 +31,8 @@ static volatile uint8_t *bar(uint32_t slot, unsigned int n)
 
 static void take_cap(struct driver *d, unsigned int cap)
 {
-	volatile uint8_t *at = bar(d->slot, pci_read(d->slot, cap + 4) & 0xff) +
-			       pci_read(d->slot, cap + 8);
+	volatile uint8_t *at =
+		bar(d->slot, pci_read(d->slot, cap + 4) & 0xff) + pci_read(d->slot, cap + 8);
 
 	switch (pci_read(d->slot, cap + 3) & 0xff) {
 	case VIRTIO_PCI_CAP_COMMON_CFG:

@@ -38,7 +38,7 @@ struct driver {
 	volatile struct virtio_console_config *device;
 	volatile uint8_t *notify;
 	uint32_t notify_stride;
-	volatile uint32_t *msix; /* table */
+	volatile uint32_t *msix;     /* table */
 	struct driver_queue *queues; /* DRIVER_QUEUES */
 };
 
