@@ -141,7 +141,7 @@ static bool parse_export(struct slice s, struct manifest_export *e)
 	struct field f;
 	bool ok = true;
 	uint8_t b = 0;
-	int r;
+	int r = 0;
 
 	*e = (struct manifest_export){0};
 	while (ok && (r = next_field(s, &offset, &f)) > 0) {
@@ -169,7 +169,7 @@ static bool parse_import(struct slice s, struct manifest_import *i)
 	uint64_t offset = 0;
 	struct field f;
 	bool ok = true;
-	int r;
+	int r = 0;
 
 	*i = (struct manifest_import){0};
 	while (ok && (r = next_field(s, &offset, &f)) > 0) {
@@ -186,7 +186,7 @@ static bool parse_provide(struct slice s, struct manifest_provide *p)
 	uint64_t offset = 0;
 	struct field f;
 	bool ok = true;
-	int r;
+	int r = 0;
 
 	*p = (struct manifest_provide){0};
 	while (ok && (r = next_field(s, &offset, &f)) > 0) {
@@ -258,7 +258,7 @@ static bool parse_cell(struct slice s, bool deep, struct manifest_cell *c)
 	struct slice name;
 	struct field f;
 	bool ok = true;
-	int r;
+	int r = 0;
 
 	*c = (struct manifest_cell){.body = s};
 	while (ok && (r = next_field(s, &offset, &f)) > 0) {
@@ -382,7 +382,7 @@ static int check_fields(struct manifest *m, const char **ret_what, struct slice 
 	struct slice obsolete;
 	struct field f;
 	bool ok = true;
-	int r;
+	int r = 0;
 
 	while (ok && (r = next_field(m->bytes, &offset, &f)) > 0) {
 		*ret_what = "a field has the wrong type or is too large";

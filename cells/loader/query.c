@@ -7,13 +7,13 @@
 #include "state.h"
 #include "stubs.h"
 
-static const struct namespace *begin(void)
+static const struct namespace *begin(void) NO_THREAD_SAFETY
 {
 	spin_lock(&loader_state()->lock);
 	return loader_state()->namespace;
 }
 
-static int end(int result)
+static int end(int result) NO_THREAD_SAFETY
 {
 	spin_unlock(&loader_state()->lock);
 	return result;
@@ -343,7 +343,7 @@ int loader_locate(uint64_t addr, struct loader_location *ret_location)
 	struct loader_state *s = loader_state();
 	const struct namespace *ns;
 	const struct record *r = NULL;
-	struct loader_location l;
+	struct loader_location l = {0};
 	int result = -ENOENT;
 
 	if (addr < GATE_CELL_WINDOW || addr >= GATE_CELL_WINDOW_END)
