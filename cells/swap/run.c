@@ -78,6 +78,27 @@ static void set_reason(struct swap_transaction *t, const char *code, const char 
 
 /* ---- check ---- */
 
+static bool must_be_idle(const struct swap_transaction *t, const char *cell)
+{
+	for (uint32_t i = 0; i < t->result.n_changes; i++) {
+		if (t->changes[i].quiescence == CELL_QUIESCE_IDLE && strcmp(t->changes[i].name, cell) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Text of the cells that may be replaced only while nobody is inside. */
+static void list_idle(struct swap_transaction *t)
+{
+	struct loader_location at;
+
+	t->n_idle = 0;
+	for (uint32_t i = 0; i < t->n_ranges && t->n_idle < ARRAY_SIZE(t->idle); i++) {
+		if (loader_locate(t->ranges[i].start, &at) == 0 && must_be_idle(t, at.cell))
+			t->idle[t->n_idle++] = t->ranges[i];
+	}
+}
+
 static struct service_next check(struct swap_transaction *t)
 {
 	const struct swap_options *o = &t->options;
@@ -93,6 +114,7 @@ static struct service_next check(struct swap_transaction *t)
 		return over(t, SWAP_STAGED, r);
 	if (r < 0)
 		return end(t, SWAP_REFUSED, r);
+	list_idle(t);
 	t->result.state = SWAP_CHECKED;
 	t->try_ns = TRY_FIRST_NS;
 	return service_again();
@@ -110,30 +132,6 @@ static bool try_later(struct swap_transaction *t, uint64_t limit_ns, struct serv
 	t->try_ns = t->try_ns < TRY_MAX_NS ? 2 * t->try_ns : TRY_MAX_NS;
 	*ret_next = service_wait(next < limit_ns ? next : limit_ns);
 	return true;
-}
-
-/* Name of the replaced cell that @addr belongs to, which must be idle; or NULL. */
-static const char *busy_cell(const struct swap_transaction *t, const struct loader_location *at)
-{
-	for (uint32_t i = 0; i < t->result.n_changes; i++) {
-		if (t->changes[i].quiescence == CELL_QUIESCE_IDLE &&
-		    strcmp(t->changes[i].name, at->cell) == 0)
-			return t->changes[i].name;
-	}
-	return NULL;
-}
-
-/* Text of the cells that may be replaced only while nobody is inside. */
-static unsigned idle_ranges(const struct swap_transaction *t, struct task_range *ret)
-{
-	struct loader_location at;
-	unsigned n = 0;
-
-	for (uint32_t i = 0; i < t->n_ranges; i++) {
-		if (loader_locate(t->ranges[i].start, &at) == 0 && busy_cell(t, &at))
-			ret[n++] = t->ranges[i];
-	}
-	return n;
 }
 
 static struct service_next park_failed(struct swap_transaction *t, int error, unsigned cpu)
@@ -180,9 +178,8 @@ static void note_times(struct swap_transaction *t)
 
 static struct service_next commit(struct swap_transaction *t)
 {
-	struct task_range idle[ARRAY_SIZE(t->ranges)];
 	struct task_hit hit;
-	unsigned cpu = 0, n = idle_ranges(t, idle);
+	unsigned cpu = 0;
 	int r;
 
 	t->result.tries++;
@@ -190,7 +187,7 @@ static struct service_next commit(struct swap_transaction *t)
 	if (r < 0)
 		return park_failed(t, r, cpu);
 	t->result.state = SWAP_PARKED;
-	r = n ? task_scan(idle, n, &hit) : 0;
+	r = t->n_idle ? task_scan(t->idle, t->n_idle, &hit) : 0;
 	if (r != 0) {
 		cpu_release_others();
 		return not_idle(t, &hit);
