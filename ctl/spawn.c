@@ -65,6 +65,7 @@ int run_find_file(struct ctl *c, enum run_file which, char *buf, size_t size)
 static void find_vmm(char *buf, size_t size)
 {
 	const char *env = getenv("THESEUS_VMM"), *build = build_dir();
+	char self[PATH_SIZE];
 	ssize_t n;
 	char *slash;
 
@@ -76,13 +77,14 @@ static void find_vmm(char *buf, size_t size)
 		(void)snprintf(buf, size, "%s/vmm/theseus-vmm", build);
 		return;
 	}
-	n = readlink("/proc/self/exe", buf, size - sizeof("theseus-vmm"));
+	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	if (n > 0) {
-		buf[n] = '\0';
-		slash = strrchr(buf, '/');
+		self[n] = '\0';
+		slash = strrchr(self, '/');
 		if (slash) {
-			memcpy(slash + 1, "theseus-vmm", sizeof("theseus-vmm"));
-			if (!access(buf, X_OK))
+			*slash = '\0';
+			n = snprintf(buf, size, "%s/theseus-vmm", self);
+			if (n > 0 && (size_t)n < size && !access(buf, X_OK))
 				return;
 		}
 	}

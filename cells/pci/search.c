@@ -76,6 +76,8 @@ static int look_at_headers(struct pci_state *s)
 	unsigned n = s->n_functions - s->n_headed;
 	int r;
 
+	if (n == 0)
+		return 0;
 	if (n > SLOTS_A_STEP)
 		n = SLOTS_A_STEP;
 	for (unsigned i = 0; i < n; i++) {
