@@ -18,6 +18,7 @@ struct swap_transaction {
 	uint64_t deadline_ns; /* of the commit */
 	uint64_t try_ns;      /* wait before the next try */
 	uint64_t released_ns;
+	int init_error;       /* of a new cell: the commit is taken back */
 	/* Old code. Here and not on the runner's stack, where the scan would find its bounds. */
 	uint32_t n_ranges, n_idle;
 	struct task_range ranges[2 * SWAP_CHANGES_MAX];

@@ -9,6 +9,7 @@
  */
 #include "internal.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <theseus/log.h>
@@ -224,10 +225,13 @@ static struct service_next revert(struct swap_transaction *t, int error)
 
 static struct service_next start_new_cells(struct swap_transaction *t)
 {
-	int r = loader_stage_init(t->stage);
+	int r;
 
-	if (r < 0)
-		return revert(t, r);
+	/* the way back may take several rounds; init is called in the first one only */
+	if (t->init_error == 0)
+		t->init_error = loader_stage_init(t->stage);
+	if (t->init_error < 0)
+		return revert(t, t->init_error);
 	r = service_start_all();
 	if (r < 0)
 		log_write(LOG_WARNING, CELL_SELF, "swap %lu: a new service did not start: %d",
