@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Entries from the IDT. All are interrupt gates: IF is off. GPRs are kept; `push $2; popf`
- * clears what a cell may have set and ring 0 must not run with: AC (SMAP), DF, NT (iretq).
+ * Entries from the IDT. All are interrupt gates: IF, TF and NT are off. GPRs are kept; `push
+ * $2; popf` clears what a cell may have set besides and ring 0 must not run with: AC (it
+ * switches SMAP off), DF.
  */
 #include "internal.h"
 

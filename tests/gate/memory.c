@@ -256,8 +256,31 @@ static void dirty_table(void)
 	EXPECT(run_call(GATE_MAP, va + PAGE, pa + 2 * PAGE, 1, 0), 1);
 	EXPECT(attempt(touch_read, va + PAGE, NULL), 0);
 	EXPECT(attempt(touch_read, va, NULL), 1 + 14);
+	EXPECT(attempt(touch_read, va + 2 * PAGE, NULL), 1 + 14);
+	EXPECT(attempt(touch_read, va + 511 * PAGE, NULL), 1 + 14);
 	EXPECT(attempt(touch_read, va + 0x200000, NULL), 1 + 14);
 	EXPECT(run_call(GATE_UNMAP, va + PAGE, 0, 1, 0), 1);
+}
+
+/* The gate clears a table upwards, whatever the caller's direction flag says. */
+static void backwards(void)
+{
+	uint64_t pa = take_frames(2), i, wrong = 0;
+	volatile uint64_t *words = (volatile uint64_t *)DYN;
+	int64_t ret;
+
+	EXPECT(run_call(GATE_MAP, DYN, pa, 1, GATE_RUN_WRITE), 1);
+	for (i = 0; i < 512; i++)
+		words[i] = i + 1;
+	__asm__ volatile("std\n\tint3\n\tcld"
+			 : "=a"(ret)
+			 : "a"(GATE_MAGIC | GATE_TABLE), "D"(pa + PAGE)
+			 : "memory", "cc");
+	EXPECT(ret, 0);
+	for (i = 0; i < 512; i++)
+		wrong += words[i] != i + 1;
+	EXPECT(wrong, 0);
+	EXPECT(run_call(GATE_UNMAP, DYN, 0, 1, 0), 1);
 }
 
 void payload_main(void)
@@ -271,4 +294,5 @@ void payload_main(void)
 	protect();
 	tables();
 	dirty_table();
+	backwards();
 }
