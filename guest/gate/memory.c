@@ -299,7 +299,7 @@ static ALWAYS_INLINE int check_map(struct gate_run r, struct gate_run *arg)
 
 static ALWAYS_INLINE void finish_map(struct gate_run r)
 {
-	uint64_t *pte = pte_of(r.va), entry = r.pa | PTE_P | PTE_U | PTE_NX;
+	uint64_t *pte = pte_of(r.va), entry = r.pa | PTE_P | PTE_U | PTE_AD | PTE_NX;
 	uint8_t *state = &frame_state[r.pa / PAGE];
 	unsigned int i;
 
@@ -412,7 +412,7 @@ static ALWAYS_INLINE void mark_seal(struct gate_run r)
 
 static ALWAYS_INLINE void finish_seal(struct gate_run r)
 {
-	uint64_t *pte = pte_of(r.va), *end = pte + r.pages, bits = PTE_P | PTE_U | PTE_SEALED;
+	uint64_t *pte = pte_of(r.va), *end = pte + r.pages, bits = PTE_P | PTE_U | PTE_AD | PTE_SEALED;
 
 	bits |= r.flags & GATE_RUN_TEXT ? (uint64_t)(r.flags >> 8) << PTE_GRANT_SHIFT : PTE_NX;
 	for (; pte < end; pte++)
@@ -447,7 +447,7 @@ static void map_part(uint64_t from, uint64_t to, uint64_t bits)
 	uint8_t *state = &frame_state[pa / PAGE], *end = state + (to - from) / PAGE;
 	uint64_t *pte = &pt_seed[(from - seed_text) / PAGE];
 
-	for (bits |= pa | PTE_P | PTE_U; state < end; bits += PAGE) {
+	for (bits |= pa | PTE_P | PTE_U | PTE_AD; state < end; bits += PAGE) {
 		*pte++ = bits;
 		*state++ = GATE_FRAME_MAPPED;
 	}
