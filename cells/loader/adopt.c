@@ -59,7 +59,8 @@ static int verify(const struct staged_cell *cell, const struct namespace *ns,
 		const struct record_region *region = &cell->new->regions[i];
 
 		memory[i].addr = window_addr(region->at);
-		memory[i].bytes = region->bytes && i != LINK_STATE ? machine_bytes(region->at) : NULL;
+		memory[i].bytes =
+			region->bytes && i != LINK_STATE ? machine_bytes(region->at) : NULL;
 	}
 	return stage_link(cell, ns, memory, true, report);
 }
@@ -76,8 +77,8 @@ static int adopt_cell(const struct archive *archive, const struct seed_handoff *
 	if (r == 0)
 		r = adopt_slots(cell->new, seed, (uint32_t)(c - seed->cells) + 1);
 	if (r < 0)
-		report_add(report, "bad-seed", "%s: not as the seed says it left it: error %ld", c->name,
-			   (int64_t)r);
+		report_add(report, "bad-seed", "%s: not as the seed says it left it: error %ld",
+			   c->name, (int64_t)r);
 	return r;
 }
 

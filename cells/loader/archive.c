@@ -37,7 +37,8 @@ static bool member_name(const struct archive *a, struct slice field, struct slic
 
 	if (field.p[0] == '/') {
 		if (!decimal((const char *)field.p + 1, field.n - 1, &offset) ||
-		    !slice_sub(a->names, offset, a->names.n - (offset < a->names.n ? offset : 0), &field))
+		    !slice_sub(a->names, offset, a->names.n - (offset < a->names.n ? offset : 0),
+			       &field))
 			return false;
 	}
 	while (n < field.n && field.p[n] != '/' && field.p[n] != '\n')
@@ -53,7 +54,8 @@ static enum member_kind member_kind(const struct ar_header *h)
 {
 	if (memcmp(h->name, "//              ", 16) == 0)
 		return MEMBER_NAMES;
-	if (memcmp(h->name, "/               ", 16) == 0 || memcmp(h->name, "/SYM64/         ", 16) == 0)
+	if (memcmp(h->name, "/               ", 16) == 0 ||
+	    memcmp(h->name, "/SYM64/         ", 16) == 0)
 		return MEMBER_INDEX;
 	return MEMBER_FILE;
 }
@@ -97,9 +99,11 @@ static int check_names_once(const struct archive *a, struct loader_report *repor
 	struct slice first;
 
 	while (member_next(a, &offset, &m, &kind) > 0) {
-		if (kind != MEMBER_FILE || archive_find(a, m.name, &first) < 0 || first.p == m.data.p)
+		if (kind != MEMBER_FILE || archive_find(a, m.name, &first) < 0 ||
+		    first.p == m.data.p)
 			continue;
-		report_add(report, "bad-archive", "the bundle has two members %.*s", SLICE_ARG(m.name));
+		report_add(report, "bad-archive", "the bundle has two members %.*s",
+			   SLICE_ARG(m.name));
 		return -EINVAL;
 	}
 	return 0;

@@ -39,8 +39,8 @@ static int patch_site(struct loader_stage *stage, const struct record *r,
 		return -EPERM;
 	}
 	if (!link_site_reaches(site->type, new)) {
-		report_add(report, "relocation-range", "%s: %s+0x%lx does not reach the new %s", r->name,
-			   r->sections[site->section].name,
+		report_add(report, "relocation-range", "%s: %s+0x%lx does not reach the new %s",
+			   r->name, r->sections[site->section].name,
 			   (uint64_t)(site->at - r->sections[site->section].at),
 			   r->imports[site->import].name);
 		return -EPERM;
@@ -93,7 +93,8 @@ static const struct record_export *blocking(const struct record *r, const char *
 }
 
 /* Slots of @old point at @new's tables, or become vacant: @new may be NULL. */
-static int change_slots(struct loader_stage *stage, const struct record *old, const struct record *new)
+static int change_slots(struct loader_stage *stage, const struct record *old,
+			const struct record *new)
 {
 	int e = patch_list_reserve(&stage->patches, 4 * (1 + old->n_provides + old->n_exports));
 

@@ -15,7 +15,8 @@ size_t layout_arena_bytes(const struct object *o)
 /* Written by relocation only, then never again. */
 static bool is_relro(struct slice name)
 {
-	return slice_starts(name, ".data.rel.ro") || slice_starts(name, ".data.rel.local.DW.ref.") ||
+	return slice_starts(name, ".data.rel.ro") ||
+	       slice_starts(name, ".data.rel.local.DW.ref.") ||
 	       slice_starts(name, ".data.DW.ref.") || slice_is(name, ".eh_frame") ||
 	       slice_starts(name, ".gcc_except_table");
 }
@@ -38,7 +39,8 @@ static int too_large(const struct object *o, struct loader_report *report)
 	return -EINVAL;
 }
 
-static int place_sections(const struct object *o, struct link_layout *l, struct loader_report *report)
+static int place_sections(const struct object *o, struct link_layout *l,
+			  struct loader_report *report)
 {
 	for (uint32_t i = 0; i < o->n_sections; i++) {
 		struct elf64_shdr s = object_section(o, i);

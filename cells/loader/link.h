@@ -26,29 +26,30 @@ enum link_region {
 /* Where everything of an object goes. The arrays are the caller's, see layout_create(). */
 struct link_layout {
 	uint64_t bytes[LINK_REGIONS];
-	uint64_t got;        /* offset of the GOT in rodata */
+	uint64_t got; /* offset of the GOT in rodata */
 	uint32_t n_got;
-	uint32_t weak_trap;  /* offset + 1 in text of the trap for calls to absent weak symbols; 0 = none */
+	uint32_t weak_trap; /* offset + 1 in text of the trap for calls to absent weak symbols; 0 =
+			       none */
 	struct link_place {
 		uint32_t region; /* enum link_region */
 		uint32_t offset;
-	} *places;           /* one a section */
+	} * places;          /* one a section */
 	uint32_t *got_index; /* one a symbol: index + 1 into the GOT, or LINK_NO_GOT */
 };
 
 struct link_memory {
 	uint64_t addr;  /* where the region will be seen */
 	uint8_t *bytes; /* where it is written: layout.bytes[region] rounded up to pages;
-	                   NULL = it is not: state that is carried over */
+			   NULL = it is not: state that is carried over */
 };
 
 /* One relocation that refers to a symbol of another cell: what a swap of that cell patches. */
 struct link_site {
-	uint64_t addr;     /* of the bytes that hold the value */
+	uint64_t addr; /* of the bytes that hold the value */
 	int64_t addend;
-	uint32_t type;     /* R_X86_64_64, PC32 or PC64; GOT entries are _64 */
-	uint32_t section;  /* index in the object; 0 = the GOT */
-	uint32_t symbol;   /* index in the object */
+	uint32_t type;    /* R_X86_64_64, PC32 or PC64; GOT entries are _64 */
+	uint32_t section; /* index in the object; 0 = the GOT */
+	uint32_t symbol;  /* index in the object */
 };
 
 struct link_names {
@@ -58,12 +59,13 @@ struct link_names {
 	 */
 	bool verify;
 	/*
-	 * Address of the undefined symbol @index, called @name. Result: 0; -ENOENT when there is none (an
-	 * error that is reported here, unless the symbol is weak), other -errno when the
+	 * Address of the undefined symbol @index, called @name. Result: 0; -ENOENT when there is
+	 * none (an error that is reported here, unless the symbol is weak), other -errno when the
 	 * callback has reported the error itself.
 	 */
 	int (*resolve)(void *ctx, uint32_t index, struct slice name, uint64_t *ret_addr);
-	/* Called for each relocation against an undefined symbol that resolve() found. May be NULL. */
+	/* Called for each relocation against an undefined symbol that resolve() found. May be NULL.
+	 */
 	int (*site)(void *ctx, const struct link_site *site);
 	void *ctx;
 };

@@ -110,7 +110,8 @@ int loader_stage_check(struct loader_stage *stage, struct loader_report *ret_rep
 	memset(ret_report, 0, sizeof(*ret_report));
 	if (stage->state == STAGE_READY && stage->before == loader.namespace)
 		return 0;
-	report_add(ret_report, "stale-stage", "the bundle was staged against generation %lu, now %lu runs",
+	report_add(ret_report, "stale-stage",
+		   "the bundle was staged against generation %lu, now %lu runs",
 		   stage->before->generation, loader.namespace->generation);
 	return -EPERM;
 }
@@ -133,8 +134,8 @@ int loader_stage_old_range(const struct loader_stage *stage, uint32_t index, uin
 			   uint64_t *ret_end, char ret_cell[CELL_NAME_MAX])
 {
 	for (uint32_t i = 0; i < stage->n_cells + stage->n_gone; i++) {
-		const struct record *old = i < stage->n_cells ? stage->cells[i].old
-							      : stage->gone[i - stage->n_cells];
+		const struct record *old =
+			i < stage->n_cells ? stage->cells[i].old : stage->gone[i - stage->n_cells];
 
 		for (unsigned r = LINK_TEXT; old && r <= LINK_RODATA; r++) {
 			const struct record_region *region = &old->regions[r];
@@ -160,8 +161,8 @@ uint64_t loader_stage_finalise(struct loader_stage *stage, bool quarantine)
 
 int loader_stage_init(struct loader_stage *stage)
 {
-	const struct cell_boot boot = {
-		(const struct boot_record *)(uintptr_t)GATE_BOOT_RECORD, NULL};
+	const struct cell_boot boot = {(const struct boot_record *)(uintptr_t)GATE_BOOT_RECORD,
+				       NULL};
 	int error = 0;
 
 	for (uint32_t i = 0; i < stage->n_cells && error == 0; i++) {

@@ -105,8 +105,9 @@ static int patch_batch(const struct gate_patch *patches, uint32_t n, bool back)
 	int64_t r;
 
 	for (uint32_t i = 0; i < n; i++)
-		batch[i] = (struct gate_patch){patches[i].va, back ? patches[i].to : patches[i].from,
-					       back ? patches[i].from : patches[i].to};
+		batch[i] =
+			(struct gate_patch){patches[i].va, back ? patches[i].to : patches[i].from,
+					    back ? patches[i].from : patches[i].to};
 	r = gate_patch(batch, n);
 	return r < 0 ? (int)r : 0;
 }
@@ -156,7 +157,8 @@ int machine_unpatch(const struct gate_patch *patches, uint32_t n)
 int machine_map_slots(uint32_t page)
 {
 	struct frame_run frame = {0};
-	struct gate_run run = {.va = IFACE_TABLE + (uint64_t)page * PAGE_SIZE, .pages = 1,
+	struct gate_run run = {.va = IFACE_TABLE + (uint64_t)page * PAGE_SIZE,
+			       .pages = 1,
 			       .flags = GATE_RUN_WRITE};
 	int64_t r = frames_alloc(1, 1, &frame);
 

@@ -314,14 +314,16 @@ bool manifest_next_obsolete(const struct manifest *m, uint64_t *offset, struct s
 	return next_of(m->bytes, offset, 6, &f) && get_name(&f, CELL_NAME_MAX, ret_name);
 }
 
-bool manifest_next_export(const struct manifest_cell *c, uint64_t *offset, struct manifest_export *ret)
+bool manifest_next_export(const struct manifest_cell *c, uint64_t *offset,
+			  struct manifest_export *ret)
 {
 	struct field f;
 
 	return next_of(c->body, offset, 15, &f) && parse_export(f.bytes, ret);
 }
 
-bool manifest_next_import(const struct manifest_cell *c, uint64_t *offset, struct manifest_import *ret)
+bool manifest_next_import(const struct manifest_cell *c, uint64_t *offset,
+			  struct manifest_import *ret)
 {
 	struct field f;
 
@@ -336,7 +338,8 @@ bool manifest_next_provide(const struct manifest_cell *c, uint64_t *offset,
 	return next_of(c->body, offset, 17, &f) && parse_provide(f.bytes, ret);
 }
 
-bool manifest_next_consume(const struct manifest_cell *c, uint64_t *offset, struct slice *ret_interface)
+bool manifest_next_consume(const struct manifest_cell *c, uint64_t *offset,
+			   struct slice *ret_interface)
 {
 	struct field f;
 

@@ -61,10 +61,13 @@ int manifest_open(struct slice bytes, struct manifest *ret_manifest, struct load
 /* Start with *offset = 0. Result: false at the end. */
 bool manifest_next_cell(const struct manifest *m, uint64_t *offset, struct manifest_cell *ret);
 bool manifest_next_obsolete(const struct manifest *m, uint64_t *offset, struct slice *ret_name);
-bool manifest_next_export(const struct manifest_cell *c, uint64_t *offset, struct manifest_export *ret);
-bool manifest_next_import(const struct manifest_cell *c, uint64_t *offset, struct manifest_import *ret);
+bool manifest_next_export(const struct manifest_cell *c, uint64_t *offset,
+			  struct manifest_export *ret);
+bool manifest_next_import(const struct manifest_cell *c, uint64_t *offset,
+			  struct manifest_import *ret);
 bool manifest_next_provide(const struct manifest_cell *c, uint64_t *offset,
 			   struct manifest_provide *ret);
-bool manifest_next_consume(const struct manifest_cell *c, uint64_t *offset, struct slice *ret_interface);
+bool manifest_next_consume(const struct manifest_cell *c, uint64_t *offset,
+			   struct slice *ret_interface);
 
 #endif

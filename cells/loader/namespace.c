@@ -83,8 +83,8 @@ static void add_exports(struct namespace *ns, uint32_t cell, struct loader_repor
 		struct slice name = slice_of(r->exports[i].name);
 		uint32_t hash = hash_name(name), other = find_hashed(ns, name, hash);
 
-		ns->exports[ns->n_exports] = (struct namespace_export){
-			(uint16_t)cell, (uint16_t)i, hash, NAMESPACE_NONE};
+		ns->exports[ns->n_exports] = (struct namespace_export){(uint16_t)cell, (uint16_t)i,
+								       hash, NAMESPACE_NONE};
 		if (other == NAMESPACE_NONE)
 			insert(ns, ns->n_exports);
 		else
@@ -119,14 +119,16 @@ static void add_links(struct namespace *ns, uint32_t cell, struct loader_report 
 		uint32_t number = namespace_find(ns, slice_of(import->name));
 		struct namespace_link *link = &ns->links[ns->n_links];
 
-		*link = (struct namespace_link){(uint16_t)cell, (uint16_t)i, number, NAMESPACE_NONE};
+		*link = (struct namespace_link){(uint16_t)cell, (uint16_t)i, number,
+						NAMESPACE_NONE};
 		if (number != NAMESPACE_NONE) {
 			link->next = ns->exports[number].dependents;
 			ns->exports[number].dependents = ns->n_links;
 			check_abi(ns, r, import, &ns->exports[number], report);
 		} else if (!import->weak) {
-			report_add(report, "missing-symbol", "%s: nobody exports %s, which it imports",
-				   r->name, import->name);
+			report_add(report, "missing-symbol",
+				   "%s: nobody exports %s, which it imports", r->name,
+				   import->name);
 		}
 		ns->n_links++;
 	}
@@ -154,8 +156,9 @@ static void check_interfaces(const struct namespace *ns, struct loader_report *r
 			if (first && abi != r->provides[i].abi)
 				report_add(report, "abi-mismatch",
 					   "%s: %s has struct %s as [%lx], %s has it as [%lx]",
-					   r->provides[i].interface, r->name, r->provides[i].interface,
-					   r->provides[i].abi, first->name, abi);
+					   r->provides[i].interface, r->name,
+					   r->provides[i].interface, r->provides[i].abi,
+					   first->name, abi);
 		}
 	}
 }
@@ -186,7 +189,8 @@ int namespace_create(struct record *const *cells, uint32_t n_cells, uint64_t gen
 	uint32_t reasons = report->n_reasons;
 
 	if (n_cells > LOADER_CELLS_MAX) {
-		report_add(report, "too-many-cells", "%u cells; %u are allowed", n_cells, LOADER_CELLS_MAX);
+		report_add(report, "too-many-cells", "%u cells; %u are allowed", n_cells,
+			   LOADER_CELLS_MAX);
 		return -EPERM;
 	}
 	ns = heap_alloc(CELL_SELF, sizeof(*ns));

@@ -15,7 +15,7 @@
 struct namespace_export {
 	uint16_t cell, index; /* cells[cell]->exports[index] */
 	uint32_t hash;
-	uint32_t dependents;  /* first link that uses it; NAMESPACE_NONE = none */
+	uint32_t dependents; /* first link that uses it; NAMESPACE_NONE = none */
 };
 
 /* An import; imports are numbered through all cells, in link order. */
@@ -30,10 +30,12 @@ struct namespace_range {
 	uint32_t cell;
 };
 
-struct namespace {
+struct namespace
+{
 	uint64_t generation;
 	uint32_t n_cells, n_exports, n_links, n_buckets;
-	struct record *cells[LOADER_CELLS_MAX]; /* link order; owned by whoever built the namespace */
+	struct record
+		*cells[LOADER_CELLS_MAX]; /* link order; owned by whoever built the namespace */
 	uint32_t first_export[LOADER_CELLS_MAX], first_link[LOADER_CELLS_MAX];
 	struct namespace_export *exports;
 	struct namespace_link *links;
@@ -65,7 +67,8 @@ uint32_t namespace_index_of(const struct namespace *ns, const struct record *r);
 /* Cell whose text covers @at, or NULL. No lock, no allocation. */
 const struct record *namespace_locate(const struct namespace *ns, uint32_t at);
 
-static inline const struct record_export *namespace_export(const struct namespace *ns, uint32_t number)
+static inline const struct record_export *namespace_export(const struct namespace *ns,
+							   uint32_t number)
 {
 	const struct namespace_export *e = &ns->exports[number];
 

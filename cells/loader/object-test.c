@@ -28,9 +28,11 @@ static const uint8_t text_bytes[64] = {0x90}, rodata_bytes[40] = {1}, state_byte
 static void small(struct build *b)
 {
 	build_init(b);
-	assert_int_equal(build_section(b, ".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, text_bytes,
-				       sizeof(text_bytes), 16), TEXT);
-	build_section(b, ".rodata", SHT_PROGBITS, SHF_ALLOC, rodata_bytes, sizeof(rodata_bytes), 32);
+	assert_int_equal(build_section(b, ".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR,
+				       text_bytes, sizeof(text_bytes), 16),
+			 TEXT);
+	build_section(b, ".rodata", SHT_PROGBITS, SHF_ALLOC, rodata_bytes, sizeof(rodata_bytes),
+		      32);
 	build_section(b, ".theseus.state", SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, state_bytes,
 		      sizeof(state_bytes), 64);
 	build_section(b, ".bss", SHT_NOBITS, SHF_ALLOC | SHF_WRITE, NULL, 100, 32);
@@ -129,11 +131,13 @@ static void test_header_refusals(void **state)
 		o.p[cases[i].at] = cases[i].value;
 		refuse(o, cases[i].text);
 	}
-	refuse((struct blob){calloc(1, OBJECT_BYTES_MAX + 1), OBJECT_BYTES_MAX + 1}, "larger than 8 MiB");
+	refuse((struct blob){calloc(1, OBJECT_BYTES_MAX + 1), OBJECT_BYTES_MAX + 1},
+	       "larger than 8 MiB");
 }
 
 /* One field of a section header set to a value that is refused. */
-static void refuse_section(unsigned index, size_t field, uint64_t value, size_t width, const char *text)
+static void refuse_section(unsigned index, size_t field, uint64_t value, size_t width,
+			   const char *text)
 {
 	struct build b;
 	struct blob o = small_blob(&b);
@@ -142,8 +146,8 @@ static void refuse_section(unsigned index, size_t field, uint64_t value, size_t 
 	refuse(o, text);
 }
 
-#define SECTION(index, field, value, text)                                           \
-	refuse_section((index), offsetof(struct elf64_shdr, field), (uint64_t)(value), \
+#define SECTION(index, field, value, text)                                                         \
+	refuse_section((index), offsetof(struct elf64_shdr, field), (uint64_t)(value),             \
 		       sizeof(((struct elf64_shdr *)0)->field), (text))
 
 static void test_section_refusals(void **state)
@@ -251,7 +255,8 @@ static void refuse_symbol(struct elf64_sym s, const char *text)
 	build_symbol(&b, "bad_one", s.shndx, s.value, s.size, s.info >> 4, s.info & 0xf);
 	o = build_finish(&b);
 	if (s.name)
-		((struct elf64_sym *)(void *)(o.p + build_shdr(o, b.symtab)->offset))[1].name = s.name;
+		((struct elf64_sym *)(void *)(o.p + build_shdr(o, b.symtab)->offset))[1].name =
+			s.name;
 	refuse(o, text);
 }
 
@@ -260,19 +265,25 @@ static void test_symbol_refusals(void **state)
 	const uint8_t global = STB_GLOBAL << 4;
 
 	(void)state;
-	refuse_symbol((struct elf64_sym){.name = 500, .info = global, .shndx = TEXT}, "outside the string table");
+	refuse_symbol((struct elf64_sym){.name = 500, .info = global, .shndx = TEXT},
+		      "outside the string table");
 	refuse_symbol((struct elf64_sym){.info = global | STT_GNU_IFUNC, .shndx = TEXT}, "IFUNC");
 	refuse_symbol((struct elf64_sym){.info = global | STT_TLS, .shndx = TEXT}, "thread-local");
 	refuse_symbol((struct elf64_sym){.info = global | 7, .shndx = TEXT}, "unknown type");
-	refuse_symbol((struct elf64_sym){.info = 10 << 4, .shndx = TEXT}, "unknown type or binding");
+	refuse_symbol((struct elf64_sym){.info = 10 << 4, .shndx = TEXT},
+		      "unknown type or binding");
 	refuse_symbol((struct elf64_sym){.info = global, .shndx = SHN_COMMON}, "common");
-	refuse_symbol((struct elf64_sym){.info = global, .shndx = 77}, "section index out of range");
-	refuse_symbol((struct elf64_sym){.info = global, .shndx = 0xff20}, "section index out of range");
-	refuse_symbol((struct elf64_sym){.info = global, .shndx = TEXT, .value = 65}, "outside its section");
+	refuse_symbol((struct elf64_sym){.info = global, .shndx = 77},
+		      "section index out of range");
+	refuse_symbol((struct elf64_sym){.info = global, .shndx = 0xff20},
+		      "section index out of range");
+	refuse_symbol((struct elf64_sym){.info = global, .shndx = TEXT, .value = 65},
+		      "outside its section");
 	refuse_symbol((struct elf64_sym){.info = global, .shndx = TEXT, .value = 60, .size = 5},
 		      "outside its section");
-	refuse_symbol((struct elf64_sym){.info = global, .shndx = TEXT, .value = 1, .size = UINT64_MAX},
-		      "outside its section");
+	refuse_symbol(
+		(struct elf64_sym){.info = global, .shndx = TEXT, .value = 1, .size = UINT64_MAX},
+		"outside its section");
 }
 
 static void refuse_rela(uint64_t offset, unsigned symbol, uint32_t type, const char *text)
@@ -460,8 +471,9 @@ static void one(struct linked *l, unsigned section, unsigned symbol, uint32_t ty
 	assert_int_equal(lay_out(l, &b), 0);
 }
 
-static void good(unsigned section, unsigned symbol, uint32_t type, int64_t addend, uint64_t import_at,
-		 enum link_region region, uint64_t offset, size_t width, uint64_t value)
+static void good(unsigned section, unsigned symbol, uint32_t type, int64_t addend,
+		 uint64_t import_at, enum link_region region, uint64_t offset, size_t width,
+		 uint64_t value)
 {
 	struct linked l;
 
@@ -471,16 +483,17 @@ static void good(unsigned section, unsigned symbol, uint32_t type, int64_t adden
 	assert_int_equal(word_at(&l, region, offset, width), value);
 	assert_int_equal(l.n_sites, symbol == SYM_IMPORT);
 	if (l.n_sites) {
-		assert_int_equal(link_site_value(l.sites[0].type, l.sites[0].addend, l.sites[0].addr,
-						 import_at) & (width == 8 ? UINT64_MAX : UINT32_MAX),
+		assert_int_equal(link_site_value(l.sites[0].type, l.sites[0].addend,
+						 l.sites[0].addr, import_at) &
+					 (width == 8 ? UINT64_MAX : UINT32_MAX),
 				 value);
 		assert_int_equal(l.sites[0].symbol, SYM_IMPORT);
 	}
 	unlink_it(&l);
 }
 
-static void bad(unsigned section, unsigned symbol, uint32_t type, int64_t addend, uint64_t import_at,
-		const char *code, const char *text)
+static void bad(unsigned section, unsigned symbol, uint32_t type, int64_t addend,
+		uint64_t import_at, const char *code, const char *text)
 {
 	struct linked l;
 
@@ -507,7 +520,8 @@ static void test_relocations(void **state)
 	good(TEXT, SYM_IMPORT, R_X86_64_PLT32, -4, FAR, LINK_TEXT, 8, 4, FAR - 4 - p);
 	good(TEXT, SYM_IMPORT, R_X86_64_PC32, -4, FAR, LINK_TEXT, 8, 4, FAR - 4 - p);
 	good(TEXT, SYM_IMPORT, R_X86_64_PC64, 9, 0x10, LINK_TEXT, 8, 8, 0x10 + 9 - p);
-	good(RODATA, SYM_TEXT, R_X86_64_PC64, 0, 0, LINK_RODATA, 8, 8, TEXT_AT + 16 - RODATA_AT - 8);
+	good(RODATA, SYM_TEXT, R_X86_64_PC64, 0, 0, LINK_RODATA, 8, 8,
+	     TEXT_AT + 16 - RODATA_AT - 8);
 	good(TEXT, SYM_TEXT, R_X86_64_NONE, 0, 0, LINK_TEXT, 8, 8, 0);
 	/* a site that crosses nothing but still lies at an odd place is written whole */
 	good(STATE, SYM_STATE, R_X86_64_64, 0, 0, LINK_STATE, 8, 8, STATE_AT + 4);
@@ -524,8 +538,8 @@ static void test_relocation_range(void **state)
 	    "tested: .text+0x8: R_X86_64_PC32 against import does not reach");
 	good(TEXT, SYM_IMPORT, R_X86_64_PLT32, 0, p + (uint64_t)(int64_t)INT32_MIN, LINK_TEXT, 8, 4,
 	     0x80000000);
-	bad(TEXT, SYM_IMPORT, R_X86_64_PLT32, -1, p + (uint64_t)(int64_t)INT32_MIN, "relocation-range",
-	    "R_X86_64_PLT32 against import");
+	bad(TEXT, SYM_IMPORT, R_X86_64_PLT32, -1, p + (uint64_t)(int64_t)INT32_MIN,
+	    "relocation-range", "R_X86_64_PLT32 against import");
 	bad(TEXT, SYM_TEXT, R_X86_64_PC32, INT64_MAX, 0, "relocation-range", "against f");
 	/* wide ones always fit */
 	good(TEXT, SYM_IMPORT, R_X86_64_PC64, 0, p + (1ull << 40), LINK_TEXT, 8, 8, 1ull << 40);
@@ -533,7 +547,8 @@ static void test_relocation_range(void **state)
 
 static void test_got(void **state)
 {
-	static const uint32_t types[] = {R_X86_64_GOTPCREL, R_X86_64_GOTPCRELX, R_X86_64_REX_GOTPCRELX};
+	static const uint32_t types[] = {R_X86_64_GOTPCREL, R_X86_64_GOTPCRELX,
+					 R_X86_64_REX_GOTPCRELX};
 	const uint64_t p = TEXT_AT + 8;
 
 	(void)state;
@@ -587,9 +602,9 @@ static void test_relocation_refusals(void **state)
 		uint32_t type;
 		const char *name;
 	} types[] = {
-		{R_X86_64_32, "R_X86_64_32 "},	    {R_X86_64_32S, "R_X86_64_32S"},
+		{R_X86_64_32, "R_X86_64_32 "},      {R_X86_64_32S, "R_X86_64_32S"},
 		{R_X86_64_GOT32, "R_X86_64_GOT32"}, {R_X86_64_TLSGD, "R_X86_64_TLSGD"},
-		{R_X86_64_TPOFF32, "TPOFF32"},	    {R_X86_64_GOTPC32, "GOTPC32"},
+		{R_X86_64_TPOFF32, "TPOFF32"},      {R_X86_64_GOTPC32, "GOTPC32"},
 		{R_X86_64_GOTOFF64, "GOTOFF64"},    {99, "type 99"},
 		{UINT32_MAX, "type 4294967295"},
 	};
@@ -597,7 +612,8 @@ static void test_relocation_refusals(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
 		bad(TEXT, SYM_TEXT, types[i].type, 0, 0, "unknown-relocation", types[i].name);
-	bad(TEXT, SYM_IMPORT, R_X86_64_PC32, 0, 0, "missing-symbol", "import is not defined anywhere");
+	bad(TEXT, SYM_IMPORT, R_X86_64_PC32, 0, 0, "missing-symbol",
+	    "import is not defined anywhere");
 	bad(STATE, SYM_TEXT, R_X86_64_64, 0, 0, "state-address", "outside the state");
 	bad(STATE, SYM_SECTION, R_X86_64_64, 0, 0, "state-address", "outside the state");
 	bad(STATE, SYM_IMPORT, R_X86_64_64, 0, FAR, "state-address", "outside the state");
@@ -625,7 +641,8 @@ static void test_all_reasons(void **state)
 	assert_int_equal(link_it(&l), -EINVAL);
 	assert_int_equal(l.report.n_reasons, 5); /* the second call of `absent` says nothing new */
 	assert_non_null(strstr(l.report.reasons[1], "gone"));
-	assert_non_null(strstr(l.report.reasons[3], "absolute is used but lies in no loaded section"));
+	assert_non_null(
+		strstr(l.report.reasons[3], "absolute is used but lies in no loaded section"));
 	unlink_it(&l);
 }
 
@@ -637,7 +654,8 @@ static void test_region_too_large(void **state)
 	(void)state;
 	build_init(&b);
 	for (unsigned i = 0; i < 3; i++)
-		build_section(&b, ".bss", SHT_NOBITS, SHF_ALLOC | SHF_WRITE, NULL, OBJECT_BYTES_MAX, 8);
+		build_section(&b, ".bss", SHT_NOBITS, SHF_ALLOC | SHF_WRITE, NULL, OBJECT_BYTES_MAX,
+			      8);
 	assert_int_equal(lay_out(&l, &b), -EINVAL);
 	assert_string_equal(l.report.code, "bad-object");
 	assert_non_null(strstr(l.report.reasons[0], "a region would be larger"));

@@ -63,8 +63,9 @@ int object_find(const struct object *o, struct slice name, struct elf64_sym *ret
 		struct slice head;
 
 		/* the NUL is compared too, so the string's end need not be searched */
-		if (!elf_symbol_is_defined(&s) || !slice_sub(o->strings, s.name, name.n + 1, &head) ||
-		    head.p[name.n] != '\0' || memcmp(head.p, name.p, name.n) != 0)
+		if (!elf_symbol_is_defined(&s) ||
+		    !slice_sub(o->strings, s.name, name.n + 1, &head) || head.p[name.n] != '\0' ||
+		    memcmp(head.p, name.p, name.n) != 0)
 			continue;
 		found = s;
 		n++;
@@ -117,7 +118,8 @@ static int check_header(struct object *o, struct loader_report *report)
 	    h.ident[6] != ELF_VERSION_CURRENT || h.version != ELF_VERSION_CURRENT)
 		return refuse(o, report, "the object is not 64-bit little-endian ELF version 1");
 	if (h.machine != ELF_MACHINE_X86_64) {
-		report_add(report, BAD_OBJECT, "%.*s: the object is for machine %u, not x86-64 (62)",
+		report_add(report, BAD_OBJECT,
+			   "%.*s: the object is for machine %u, not x86-64 (62)",
 			   SLICE_ARG(o->cell), h.machine);
 		return -EINVAL;
 	}
@@ -131,7 +133,8 @@ static int check_header(struct object *o, struct loader_report *report)
 		return -EINVAL;
 	}
 	if (h.shoff < sizeof(h) ||
-	    !slice_sub(o->file, h.shoff, (uint64_t)h.shnum * sizeof(struct elf64_shdr), &o->headers))
+	    !slice_sub(o->file, h.shoff, (uint64_t)h.shnum * sizeof(struct elf64_shdr),
+		       &o->headers))
 		return refuse(o, report, "the section header table lies outside the file");
 	if (h.shstrndx == 0 || h.shstrndx >= h.shnum)
 		return refuse(o, report, "the index of the section names is out of range");
@@ -150,7 +153,8 @@ static int check_names(struct object *o, struct loader_report *report)
 	s = object_section(o, h.shstrndx);
 	if (s.type != SHT_STRTAB || !slice_sub(o->file, s.offset, s.size, &names) || names.n == 0 ||
 	    names.p[names.n - 1] != '\0')
-		return refuse(o, report, "the section names are not a string table inside the file");
+		return refuse(o, report,
+			      "the section names are not a string table inside the file");
 	o->names = names;
 	for (uint32_t i = 0; i < o->n_sections; i++) {
 		s = object_section(o, i);
@@ -183,14 +187,16 @@ static int check_section(const struct object *o, uint32_t i, struct loader_repor
 	struct slice data;
 
 	if (i == 0)
-		return s.type == SHT_NULL ? 0 : refuse_section(o, report, i, "is not the null section");
+		return s.type == SHT_NULL ? 0
+					  : refuse_section(o, report, i, "is not the null section");
 	if (!is_known_type(&s))
 		return refuse_section(o, report, i, "has a type that cells may not have");
 	if (s.type != SHT_NULL && s.type != SHT_NOBITS &&
 	    !slice_sub(o->file, s.offset, s.size, &data))
 		return refuse_section(o, report, i, "lies outside the file");
 	if (s.addralign > 4096 || (s.addralign & (s.addralign - 1)))
-		return refuse_section(o, report, i, "has an alignment that is no power of two up to 4096");
+		return refuse_section(o, report, i,
+				      "has an alignment that is no power of two up to 4096");
 	if (!(s.flags & SHF_ALLOC))
 		return 0;
 	if (s.size > OBJECT_BYTES_MAX)
@@ -240,7 +246,8 @@ static int check_overlaps(const struct object *o, struct loader_report *report)
 			return refuse_section(o, report, i, "overlaps the ELF headers");
 		for (uint32_t j = 1; j < i && e.end; j++) {
 			if (overlap(e, extent_of(o, j)))
-				return refuse_section(o, report, i, "overlaps another section in the file");
+				return refuse_section(o, report, i,
+						      "overlaps another section in the file");
 		}
 	}
 	return 0;
@@ -255,15 +262,16 @@ static int check_symbol_table(struct object *o, uint32_t index, struct loader_re
 	if (s.entsize != sizeof(struct elf64_sym) || s.size % s.entsize || s.size == 0)
 		return refuse_section(o, report, index, "is no array of symbols");
 	if (s.size / s.entsize > OBJECT_SYMBOLS_MAX) {
-		report_add(report, BAD_OBJECT, "%.*s: %lu symbols; %u are allowed", SLICE_ARG(o->cell),
-			   s.size / s.entsize, OBJECT_SYMBOLS_MAX);
+		report_add(report, BAD_OBJECT, "%.*s: %lu symbols; %u are allowed",
+			   SLICE_ARG(o->cell), s.size / s.entsize, OBJECT_SYMBOLS_MAX);
 		return -EINVAL;
 	}
 	if (s.link == 0 || s.link >= o->n_sections)
 		return refuse_section(o, report, index, "links to no string table");
 	strings = object_section(o, s.link);
 	o->strings = object_section_data(o, &strings);
-	if (strings.type != SHT_STRTAB || o->strings.n == 0 || o->strings.p[o->strings.n - 1] != '\0')
+	if (strings.type != SHT_STRTAB || o->strings.n == 0 ||
+	    o->strings.p[o->strings.n - 1] != '\0')
 		return refuse_section(o, report, index, "links to no terminated string table");
 	if (s.info == 0 || s.info > s.size / s.entsize)
 		return refuse_section(o, report, index, "has a first global symbol out of range");
@@ -304,7 +312,8 @@ static int check_symbol(const struct object *o, uint32_t i, struct loader_report
 	if (type > STT_COMMON || binding > STB_WEAK)
 		return refuse_symbol(o, report, i, "has an unknown type or binding");
 	if ((binding == STB_LOCAL) != (i < o->first_global))
-		return refuse_symbol(o, report, i, "is on the wrong side of the first global symbol");
+		return refuse_symbol(o, report, i,
+				     "is on the wrong side of the first global symbol");
 	return check_symbol_place(o, i, &s, report);
 }
 
@@ -344,7 +353,8 @@ static int check_relocations(const struct object *o, uint32_t index, struct load
 			return refuse_section(o, report, index, "names a symbol out of range");
 		if (r.offset > target.size ||
 		    relocation_width((uint32_t)r.info) > target.size - r.offset)
-			return refuse_section(o, report, index, "relocates bytes outside its section");
+			return refuse_section(o, report, index,
+					      "relocates bytes outside its section");
 	}
 	return 0;
 }
@@ -373,8 +383,11 @@ static int check_tables(struct object *o, struct loader_report *report)
 int object_open(struct slice file, struct slice cell, struct object *ret_object,
 		struct loader_report *report)
 {
-	struct object o = {.cell = cell, .file = file, .names = {file.p, 0},
-			   .symbols = {file.p, 0}, .strings = {file.p, 0}};
+	struct object o = {.cell = cell,
+			   .file = file,
+			   .names = {file.p, 0},
+			   .symbols = {file.p, 0},
+			   .strings = {file.p, 0}};
 	int r = check_header(&o, report);
 
 	if (r == 0)

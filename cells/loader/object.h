@@ -18,10 +18,10 @@
 struct object {
 	struct slice cell; /* name, for reports */
 	struct slice file;
-	struct slice headers;  /* section header table */
-	struct slice names;    /* section names */
-	struct slice symbols;  /* symbol table; empty when there is none */
-	struct slice strings;  /* symbol names */
+	struct slice headers; /* section header table */
+	struct slice names;   /* section names */
+	struct slice symbols; /* symbol table; empty when there is none */
+	struct slice strings; /* symbol names */
 	uint32_t n_sections, n_symbols, first_global;
 };
 

@@ -124,7 +124,8 @@ static void fill_import(const struct namespace *ns, uint32_t cell, uint32_t impo
 	fill_export(ns->cells[ns->exports[number].cell], namespace_export(ns, number), s);
 }
 
-int loader_symbol_at(const char *name, bool imports, uint32_t index, struct loader_symbol *ret_symbol)
+int loader_symbol_at(const char *name, bool imports, uint32_t index,
+		     struct loader_symbol *ret_symbol)
 {
 	const struct namespace *ns = begin();
 	uint32_t cell = namespace_find_cell(ns, name);
@@ -161,7 +162,8 @@ static uint32_t count_sites(const struct record *r, uint32_t import)
 }
 
 /* What cell @user has linked to exports of @owner. False: nothing. */
-static bool link_dep(const struct namespace *ns, uint32_t user, uint32_t owner, struct loader_dep *d)
+static bool link_dep(const struct namespace *ns, uint32_t user, uint32_t owner,
+		     struct loader_dep *d)
 {
 	const struct record *r = ns->cells[user];
 
@@ -310,8 +312,8 @@ static void fill_location(const struct record *r, uint32_t at, struct loader_loc
 			high = mid;
 	}
 	/* of several that start at the same place, the one with a size */
-	while (low > 0 && at - r->functions[low - 1].at >= r->functions[low - 1].bytes &&
-	       low > 1 && r->functions[low - 2].at == r->functions[low - 1].at)
+	while (low > 0 && at - r->functions[low - 1].at >= r->functions[low - 1].bytes && low > 1 &&
+	       r->functions[low - 2].at == r->functions[low - 1].at)
 		low--;
 	if (low == 0 || at - r->functions[low - 1].at > r->functions[low - 1].bytes)
 		return;

@@ -236,17 +236,18 @@ static int find_defined(const struct object *o, const struct link_layout *l, str
 	int r = object_find(o, name, &s);
 
 	if (r == -EEXIST) {
-		report_add(report, "duplicate-symbol", "%.*s: symbol %.*s is defined more than once",
-			   SLICE_ARG(o->cell), SLICE_ARG(name));
+		report_add(report, "duplicate-symbol",
+			   "%.*s: symbol %.*s is defined more than once", SLICE_ARG(o->cell),
+			   SLICE_ARG(name));
 		return -EINVAL;
 	}
 	if (r == 0 && layout_symbol(l, o, &s, &region, &offset) == 0 && region == want) {
 		*ret_at = (uint32_t)offset;
 		return 0;
 	}
-	report_add(report, "missing-symbol", "%.*s: the manifest names the %s %.*s, which the object %s",
-		   SLICE_ARG(o->cell), what, SLICE_ARG(name),
-		   r < 0 ? "does not define" : "defines as something else");
+	report_add(report, "missing-symbol",
+		   "%.*s: the manifest names the %s %.*s, which the object %s", SLICE_ARG(o->cell),
+		   what, SLICE_ARG(name), r < 0 ? "does not define" : "defines as something else");
 	return -EINVAL;
 }
 
@@ -287,14 +288,16 @@ static int find_exports(struct record *r, const struct manifest_cell *m, const s
 			error = -EINVAL;
 	}
 	for (uint32_t i = 0; manifest_next_provide(m, &at, &p); i++) {
-		if (find_defined(o, l, p.symbol, LINK_RODATA, "table", &r->provides[i].at, report) < 0)
+		if (find_defined(o, l, p.symbol, LINK_RODATA, "table", &r->provides[i].at, report) <
+		    0)
 			error = -EINVAL;
 	}
 	return error;
 }
 
-int record_create(const struct manifest_cell *m, const struct object *o, const struct link_layout *l,
-		  uint16_t *ret_imports, struct record **ret_record, struct loader_report *report)
+int record_create(const struct manifest_cell *m, const struct object *o,
+		  const struct link_layout *l, uint16_t *ret_imports, struct record **ret_record,
+		  struct loader_report *report)
 {
 	struct record *r OWNED(record_drop) = alloc_array(1, sizeof(*r));
 	struct counts c = {.strings = count_strings(m)};

@@ -98,11 +98,12 @@ void record_free(struct record *r);
 
 /*
  * A record without addresses: names, hashes, and what the object says about itself.
- * @ret_imports gets, for each symbol, the import it is, or UINT16_MAX. Result: 0; -EINVAL with reasons: exports and tables that the object does not define;
- * -ENOMEM.
+ * @ret_imports gets, for each symbol, the import it is, or UINT16_MAX. Result: 0; -EINVAL with
+ * reasons: exports and tables that the object does not define; -ENOMEM.
  */
-int record_create(const struct manifest_cell *m, const struct object *o, const struct link_layout *l,
-		  uint16_t *ret_imports, struct record **ret_record, struct loader_report *report);
+int record_create(const struct manifest_cell *m, const struct object *o,
+		  const struct link_layout *l, uint16_t *ret_imports, struct record **ret_record,
+		  struct loader_report *report);
 
 /* Turns offsets into addresses, once, when the regions are placed. */
 void record_place(struct record *r);

@@ -94,9 +94,9 @@ static void refuse(struct run *run, const char *code, uint32_t section, const st
 	struct slice symbol = target_name(run, (uint32_t)(r->info >> 32));
 	char buf[24];
 
-	report_add(run->report, code, "%.*s: %.*s+0x%lx: %s against %.*s %s", SLICE_ARG(run->o->cell),
-		   SLICE_ARG(in), r->offset, relocation_name((uint32_t)r->info, buf),
-		   SLICE_ARG(symbol), what);
+	report_add(run->report, code, "%.*s: %.*s+0x%lx: %s against %.*s %s",
+		   SLICE_ARG(run->o->cell), SLICE_ARG(in), r->offset,
+		   relocation_name((uint32_t)r->info, buf), SLICE_ARG(symbol), what);
 	fail(run, -EINVAL);
 }
 
@@ -110,8 +110,9 @@ static bool resolve_undefined(struct run *run, uint32_t symbol, const struct elf
 	if (e == 0 || (e == -ENOENT && elf_symbol_binding(s) == STB_WEAK))
 		return true;
 	if (e == -ENOENT)
-		report_add(run->report, "missing-symbol", "%.*s: symbol %.*s is not defined anywhere",
-			   SLICE_ARG(run->o->cell), SLICE_ARG(name));
+		report_add(run->report, "missing-symbol",
+			   "%.*s: symbol %.*s is not defined anywhere", SLICE_ARG(run->o->cell),
+			   SLICE_ARG(name));
 	fail(run, e == -ENOENT ? -EINVAL : e);
 	return false;
 }
@@ -133,7 +134,8 @@ static bool find_target(struct run *run, uint32_t symbol, struct target *ret)
 		return true;
 	}
 	name = object_symbol_name(run->o, &s);
-	report_add(run->report, "bad-object", "%.*s: symbol %.*s is used but lies in no loaded section",
+	report_add(run->report, "bad-object",
+		   "%.*s: symbol %.*s is used but lies in no loaded section",
 		   SLICE_ARG(run->o->cell), SLICE_ARG(name));
 	fail(run, -EINVAL);
 	return false;
@@ -162,7 +164,8 @@ static void put(struct run *run, enum link_region region, uint64_t offset, uint6
 	if (!run->names->verify) {
 		memcpy(at + offset, &value, bytes);
 	} else if (memcmp(at + offset, &value, bytes) != 0) {
-		report_add(run->report, "bad-seed", "%.*s: %s at 0x%lx is not linked as its object says",
+		report_add(run->report, "bad-seed",
+			   "%.*s: %s at 0x%lx is not linked as its object says",
 			   SLICE_ARG(run->o->cell), section, run->memory[region].addr + offset);
 		fail(run, -EINVAL);
 	}
@@ -211,7 +214,8 @@ static void apply(struct run *run, uint32_t section, const struct elf64_rela *r)
 	}
 	if (place.region == LINK_STATE && t.region != LINK_STATE) {
 		/* state outlives the code: it may point at nothing that a swap replaces */
-		refuse(run, "state-address", section, r, "puts an address outside the state into it");
+		refuse(run, "state-address", section, r,
+		       "puts an address outside the state into it");
 		return;
 	}
 	if (t.absent && type == R_X86_64_PC32 && run->l->weak_trap)
@@ -239,7 +243,8 @@ static void fill_got(struct run *run)
 			continue;
 		put(run, LINK_RODATA, offset, t.addr, sizeof(t.addr), "the GOT");
 		if (t.import)
-			note_site(run, R_X86_64_64, 0, run->memory[LINK_RODATA].addr + offset, 0, i);
+			note_site(run, R_X86_64_64, 0, run->memory[LINK_RODATA].addr + offset, 0,
+				  i);
 	}
 }
 

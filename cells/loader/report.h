@@ -7,8 +7,8 @@
 #include <theseus/loader.h>
 
 /*
- * Adds a reason, unless the same text is there already. The first one's @code becomes the report's. Reasons beyond
- * LOADER_REASONS_MAX are dropped, and the last one kept says so; long ones are cut.
+ * Adds a reason, unless the same text is there already. The first one's @code becomes the report's.
+ * Reasons beyond LOADER_REASONS_MAX are dropped, and the last one kept says so; long ones are cut.
  * Format: %s, %.*s, %u, %lu, %lx, %ld, %%. Characters that are not printable become '?'.
  */
 void report_add(struct loader_report *report, const char *code, const char *fmt, ...)

@@ -44,8 +44,9 @@ static int resolve(void *ctx, uint32_t index, struct slice name, uint64_t *ret_a
 	if (import == STAGED_NO_IMPORT && slice_starts(name, "__slot_"))
 		return find_slot(s->cell->new, name, ret_addr) ? 0 : -ENOENT;
 	if (import == STAGED_NO_IMPORT && namespace_find(s->ns, name) != NAMESPACE_NONE) {
-		report_add(s->report, "undeclared-import", "%s: uses %.*s, which its manifest does not name",
-			   s->cell->new->name, SLICE_ARG(name));
+		report_add(s->report, "undeclared-import",
+			   "%s: uses %.*s, which its manifest does not name", s->cell->new->name,
+			   SLICE_ARG(name));
 		return -EINVAL;
 	}
 	if (import == STAGED_NO_IMPORT)

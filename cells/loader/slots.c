@@ -40,8 +40,8 @@ void patch_list_add(struct patch_list *list, uint64_t addr, uint64_t from, uint6
 	if ((uint32_t)from != (uint32_t)to)
 		list->patches[list->n++] = (struct gate_patch){addr, (uint32_t)from, (uint32_t)to};
 	if (wide && from >> 32 != to >> 32)
-		list->patches[list->n++] = (struct gate_patch){
-			addr + 4, (uint32_t)(from >> 32), (uint32_t)(to >> 32)};
+		list->patches[list->n++] =
+			(struct gate_patch){addr + 4, (uint32_t)(from >> 32), (uint32_t)(to >> 32)};
 }
 
 static struct iface_slot *slot_at(uint32_t index)
@@ -59,7 +59,8 @@ void slot_change(struct patch_list *list, uint32_t index, struct iface_slot to)
 	uint64_t addr = IFACE_TABLE + index * sizeof(struct iface_slot);
 	struct iface_slot from = slot_read(index);
 
-	patch_list_add(list, addr, (uint64_t)(uintptr_t)from.ops, (uint64_t)(uintptr_t)to.ops, true);
+	patch_list_add(list, addr, (uint64_t)(uintptr_t)from.ops, (uint64_t)(uintptr_t)to.ops,
+		       true);
 	patch_list_add(list, addr + 8, from.generation | (uint64_t)from.cell << 32,
 		       to.generation | (uint64_t)to.cell << 32, true);
 }
@@ -82,7 +83,8 @@ static int add_page(void)
 {
 	struct loader_state *s = loader_state();
 	uint32_t page = s->slot_pages;
-	struct gate_run run = {.va = IFACE_TABLE + (uint64_t)page * PAGE_SIZE, .pages = 1,
+	struct gate_run run = {.va = IFACE_TABLE + (uint64_t)page * PAGE_SIZE,
+			       .pages = 1,
 			       .flags = GATE_RUN_RODATA};
 	int r;
 

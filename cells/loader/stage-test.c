@@ -74,7 +74,7 @@ static int stage(const struct edition *e, struct loader_stage **ret)
 	int r = loader_stage_create(b.p, b.n, ret, &report);
 
 	free(b.p);
-	assert_int_equal(r < 0, report.n_reasons > 0);
+	assert_int_equal(r<0, report.n_reasons> 0);
 	return r;
 }
 
@@ -220,7 +220,8 @@ static void test_boot(void **state)
 	assert_string_equal(name, "user");
 	assert_int_equal(iface_at("number_ops", 2, name, &h), -ENOENT);
 	assert_int_equal(iface_find("number_ops", "base", &h), 0);
-	assert_int_equal(fake_read((uint64_t)(uintptr_t)slot_read(h.slot).ops, 8), symbol("base", "base_add"));
+	assert_int_equal(fake_read((uint64_t)(uintptr_t)slot_read(h.slot).ops, 8),
+			 symbol("base", "base_add"));
 	assert_int_equal(slot_read(h.slot).generation, h.generation);
 	assert_int_equal(slot_read(h.slot).cell, cell("base").ref.id);
 	assert_int_equal(iface_find("number_ops", "nobody", &h), -ENOENT);
@@ -258,9 +259,12 @@ static void describe(struct seed_handoff *seed)
 
 	*seed = (struct seed_handoff){.slots_pages = 1, .slots_used = 4};
 	for (; loader_cell_at(seed->n_cells, &c) == 0; seed->n_cells++)
-		seed->cells[seed->n_cells] = (struct seed_cell){
-			.text = c.text, .text_bytes = c.text_bytes, .rodata = c.rodata,
-			.rodata_bytes = c.rodata_bytes, .state = c.state, .state_bytes = c.state_bytes};
+		seed->cells[seed->n_cells] = (struct seed_cell){.text = c.text,
+								.text_bytes = c.text_bytes,
+								.rodata = c.rodata,
+								.rodata_bytes = c.rodata_bytes,
+								.state = c.state,
+								.state_bytes = c.state_bytes};
 	strcpy(seed->cells[0].name, "base");
 	strcpy(seed->cells[1].name, "user");
 }
@@ -284,7 +288,8 @@ static void test_adopt(void **state)
 	describe(&seed);
 	loaded = loader_state()->namespace;
 	memset(&report, 0, sizeof(report));
-	fake_write(cell("base").state, 77, 1); /* the state lives: it need not be what the object says */
+	fake_write(cell("base").state, 77,
+		   1); /* the state lives: it need not be what the object says */
 	if (adopt_cells(&seed, (struct slice){b.p, b.n}, &report) < 0)
 		fail_msg("%s", report.reasons[0]);
 	adopted = loader_state()->namespace;
@@ -312,7 +317,8 @@ static void test_adopt(void **state)
 	}
 	forget(loaded);
 	/* and it can be swapped like any other */
-	swap(&(struct edition){.with_base = true, .wait_plain = true, .without_number = true, .shift = 32});
+	swap(&(struct edition){
+		.with_base = true, .wait_plain = true, .without_number = true, .shift = 32});
 	check_links();
 	assert_int_equal(fake_read(cell("base").state, 1), 77);
 	shut_down();
@@ -381,8 +387,12 @@ static void test_swap(void **state)
 	fake_write(old.state, 99, 8);
 	take_snapshot(&snapshot);
 
-	assert_int_equal(stage(&(struct edition){.with_base = true, .version = "2.0.0", .shift = 64,
-						 .grants = GATE_GRANT_PORT}, &s), 0);
+	assert_int_equal(stage(&(struct edition){.with_base = true,
+						 .version = "2.0.0",
+						 .shift = 64,
+						 .grants = GATE_GRANT_PORT},
+			       &s),
+			 0);
 	assert_true(same(&snapshot));
 	assert_int_equal(loader_stage_check(s, &report), 0);
 	assert_int_equal(loader_stage_change(s, 0, &c), 0);
@@ -441,7 +451,8 @@ static void test_swap_others(void **state)
 	check_links();
 	assert_int_equal(cell("base").text, before.text);
 	assert_string_equal(cell("user").version, "2.0.0");
-	swap(&(struct edition){.with_base = true, .with_user = true, .version = "3.0.0", .shift = 128});
+	swap(&(struct edition){
+		.with_base = true, .with_user = true, .version = "3.0.0", .shift = 128});
 	check_links();
 	assert_int_equal(loader_generation(), 2);
 	shut_down();
@@ -492,7 +503,8 @@ static void test_revert(void **state)
 	(void)state;
 	boot(&first);
 	take_snapshot(&snapshot);
-	assert_int_equal(stage(&(struct edition){.with_base = true, .version = "2", .shift = 16}, &s), 0);
+	assert_int_equal(
+		stage(&(struct edition){.with_base = true, .version = "2", .shift = 16}, &s), 0);
 	assert_int_equal(loader_stage_revert(s), -ESTALE);
 	assert_int_equal(loader_stage_commit(s), 0);
 	assert_int_equal(loader_stage_commit(s), -ESTALE);
@@ -617,8 +629,11 @@ static void sweep(int64_t *counter, const struct edition *e)
 
 static void test_stage_failures(void **state)
 {
-	const struct edition all = {.with_base = true, .with_user = true, .with_other = true,
-				    .second_wait = true, .version = "2"};
+	const struct edition all = {.with_base = true,
+				    .with_user = true,
+				    .with_other = true,
+				    .second_wait = true,
+				    .version = "2"};
 	int64_t *const counters[] = {&fake.heap_fail_in, &fake.map_fail_in, &fake.seal_fail_in,
 				     &fake.patch_fail_in};
 
@@ -674,7 +689,8 @@ static struct {
 	int64_t results[3];
 } stubbed;
 
-static int64_t called_by_stub(uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+static int64_t called_by_stub(uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
+			      uint64_t f)
 {
 	const uint64_t args[6] = {a, b, c, d, e, f};
 
@@ -718,7 +734,8 @@ static void test_stubs(void **state)
 	base = loader_state()->namespace->cells[0];
 	wait = record_find_export(base, "base_wait");
 	rest = record_find_export(base, "base_rest");
-	assert_int_equal((uint64_t)(uintptr_t)slot_read(wait->slot).ops, symbol("base", "base_wait"));
+	assert_int_equal((uint64_t)(uintptr_t)slot_read(wait->slot).ops,
+			 symbol("base", "base_wait"));
 	assert_int_equal(called(cell("user").text + 4000), window_addr(wait->stub_at));
 	/* an int counts with its 32 bits, an int64_t with all */
 	run_stub(window_addr(wait->stub_at), -ERESTART_CELL, 3);
@@ -800,38 +817,43 @@ static void test_refusals(void **state)
 	(void)state;
 	boot(&first);
 	refuse(&(struct edition){.with_base = true, .add_abi = 5}, -EPERM, "abi-mismatch",
-	       "base_add: user was built for another type [b]; base_add of base has long (long) [5]");
+	       "base_add: user was built for another type [b]; base_add of base has long (long) "
+	       "[5]");
 	refuse(&(struct edition){.with_user = true, .import_abi = 6}, -EPERM, "abi-mismatch",
-	       "base_add: user was built for another type [6]; base_add of base has int (int, int) [b]");
+	       "base_add: user was built for another type [6]; base_add of base has int (int, int) "
+	       "[b]");
 	refuse(&(struct edition){.with_base = true, .without_add = true}, -EPERM, "missing-symbol",
 	       "user: nobody exports base_add");
-	refuse(&(struct edition){.with_user = true, .missing_import = true}, -EPERM, "missing-symbol",
-	       "user: nobody exports nobodys");
+	refuse(&(struct edition){.with_user = true, .missing_import = true}, -EPERM,
+	       "missing-symbol", "user: nobody exports nobodys");
 	refuse(&(struct edition){.with_other = true, .other_exports_add = true}, -EPERM,
 	       "duplicate-symbol", "base_add is exported by");
 	refuse(&(struct edition){.with_base = true, .schema = 8}, -EPERM, "schema-mismatch",
 	       "base: state of 1.0.0 is [7] struct base_state; 1.0.0 has [8]");
-	refuse(&(struct edition){.with_base = true, .schema = UINT64_MAX}, -EPERM, "schema-mismatch", "base");
+	refuse(&(struct edition){.with_base = true, .schema = UINT64_MAX}, -EPERM,
+	       "schema-mismatch", "base");
 	refuse(&(struct edition){.with_base = true, .number_abi = 9}, -EPERM, "abi-mismatch",
 	       "number_ops: user has struct number_ops as [2], base has it as [9]");
-	refuse(&(struct edition){.with_user = true, .undeclared = true}, -EINVAL, "undeclared-import",
-	       "user: uses base_wait");
-	refuse(&(struct edition){.with_user = true, .far_addend = true}, -EINVAL, "relocation-range",
-	       "user: a reference to base_add is too far off");
+	refuse(&(struct edition){.with_user = true, .undeclared = true}, -EINVAL,
+	       "undeclared-import", "user: uses base_wait");
+	refuse(&(struct edition){.with_user = true, .far_addend = true}, -EINVAL,
+	       "relocation-range", "user: a reference to base_add is too far off");
 	refuse(&(struct edition){.with_base = true, .sdk_abi = 2}, -EINVAL, "sdk-mismatch",
 	       "built with SDK ABI 2");
 	refuse(&(struct edition){.with_base = true, .grants = 1 << 10}, -EINVAL, "bad-manifest",
 	       "gate calls that do not exist");
-	refuse(&(struct edition){.with_base = true, .wrong_hash = true}, -EINVAL, "bad-hash", "base");
+	refuse(&(struct edition){.with_base = true, .wrong_hash = true}, -EINVAL, "bad-hash",
+	       "base");
 	refuse(&(struct edition){.with_base = true, .wrong_size = true}, -EINVAL, "bad-archive",
 	       "the manifest says");
 	refuse(&(struct edition){.with_base = true, .no_member = true}, -EINVAL, "bad-archive",
 	       "no member elsewhere");
 	refuse(&(struct edition){.with_base = true, .no_symbol = true}, -EINVAL, "missing-symbol",
 	       "names the function base_add, which the object does not define");
-	refuse(&(struct edition){.with_base = true, .two_symbols = true}, -EINVAL, "duplicate-symbol",
-	       "base_add is defined more than once");
-	refuse(&(struct edition){.obsolete = "base"}, -EPERM, "missing-symbol", "user: nobody exports");
+	refuse(&(struct edition){.with_base = true, .two_symbols = true}, -EINVAL,
+	       "duplicate-symbol", "base_add is defined more than once");
+	refuse(&(struct edition){.obsolete = "base"}, -EPERM, "missing-symbol",
+	       "user: nobody exports");
 	refuse(&(struct edition){.obsolete = "nobody"}, -EPERM, "bad-manifest", "is not there");
 	refuse(&(struct edition){.with_base = true, .obsolete = "base"}, -EPERM, "bad-manifest",
 	       "the same bundle brings it");
@@ -844,9 +866,14 @@ static void test_all_reasons(void **state)
 
 	(void)state;
 	boot(&first);
-	assert_int_equal(stage(&(struct edition){.with_base = true, .with_user = true, .schema = 8,
-						 .add_abi = 5, .missing_import = true,
-						 .number_abi = 9}, &s), -EPERM);
+	assert_int_equal(stage(&(struct edition){.with_base = true,
+						 .with_user = true,
+						 .schema = 8,
+						 .add_abi = 5,
+						 .missing_import = true,
+						 .number_abi = 9},
+			       &s),
+			 -EPERM);
 	assert_int_equal(report.n_reasons, 4);
 	shut_down();
 }
@@ -896,26 +923,16 @@ static void test_busy(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_boot),
-		cmocka_unit_test(test_adopt),
-		cmocka_unit_test(test_adopt_refusals),
-		cmocka_unit_test(test_swap),
-		cmocka_unit_test(test_swap_others),
-		cmocka_unit_test(test_thousand_swaps),
-		cmocka_unit_test(test_quarantine),
-		cmocka_unit_test(test_revert),
-		cmocka_unit_test(test_patch_failures),
-		cmocka_unit_test(test_stale_text),
-		cmocka_unit_test(test_stage_failures),
-		cmocka_unit_test(test_provides),
-		cmocka_unit_test(test_slot_pages),
-		cmocka_unit_test(test_stubs),
-		cmocka_unit_test(test_stub_swaps),
-		cmocka_unit_test(test_new_and_gone),
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_all_reasons),
-		cmocka_unit_test(test_no_bundle),
-		cmocka_unit_test(test_busy),
+		cmocka_unit_test(test_boot),           cmocka_unit_test(test_adopt),
+		cmocka_unit_test(test_adopt_refusals), cmocka_unit_test(test_swap),
+		cmocka_unit_test(test_swap_others),    cmocka_unit_test(test_thousand_swaps),
+		cmocka_unit_test(test_quarantine),     cmocka_unit_test(test_revert),
+		cmocka_unit_test(test_patch_failures), cmocka_unit_test(test_stale_text),
+		cmocka_unit_test(test_stage_failures), cmocka_unit_test(test_provides),
+		cmocka_unit_test(test_slot_pages),     cmocka_unit_test(test_stubs),
+		cmocka_unit_test(test_stub_swaps),     cmocka_unit_test(test_new_and_gone),
+		cmocka_unit_test(test_refusals),       cmocka_unit_test(test_all_reasons),
+		cmocka_unit_test(test_no_bundle),      cmocka_unit_test(test_busy),
 	};
 
 	return cmocka_run_group_tests_name("loader stages", tests, NULL, NULL);

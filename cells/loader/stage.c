@@ -37,15 +37,18 @@ static int check_member(const struct archive *archive, bool hash, const struct m
 		return -EINVAL;
 	}
 	if (ret_file->n != m->size) {
-		report_add(report, "bad-archive", "%.*s: member %.*s has %lu bytes, the manifest says %lu",
-			   SLICE_ARG(m->name), SLICE_ARG(m->object), (uint64_t)ret_file->n, m->size);
+		report_add(report, "bad-archive",
+			   "%.*s: member %.*s has %lu bytes, the manifest says %lu",
+			   SLICE_ARG(m->name), SLICE_ARG(m->object), (uint64_t)ret_file->n,
+			   m->size);
 		return -EINVAL;
 	}
 	if (!hash)
 		return 0;
 	sha256(ret_file->p, ret_file->n, digest);
 	if (memcmp(digest, m->sha256, sizeof(digest)) != 0) {
-		report_add(report, "bad-hash", "%.*s: the SHA-256 of member %.*s is not the manifest's",
+		report_add(report, "bad-hash",
+			   "%.*s: the SHA-256 of member %.*s is not the manifest's",
 			   SLICE_ARG(m->name), SLICE_ARG(m->object));
 		return -EINVAL;
 	}
@@ -59,18 +62,21 @@ static int check_manifest(const struct staged_cell *cell, struct loader_report *
 	int error = 0;
 
 	if (m->sdk_abi != SDK_ABI) {
-		report_add(report, "sdk-mismatch", "%.*s: built with SDK ABI %u, this system has %u",
-			   SLICE_ARG(m->name), m->sdk_abi, SDK_ABI);
+		report_add(report, "sdk-mismatch",
+			   "%.*s: built with SDK ABI %u, this system has %u", SLICE_ARG(m->name),
+			   m->sdk_abi, SDK_ABI);
 		error = -EINVAL;
 	}
 	if (m->grants & ~(uint32_t)GATE_GRANT_ALL) {
-		report_add(report, "bad-manifest", "%.*s: asks for gate calls that do not exist (%lx)",
-			   SLICE_ARG(m->name), (uint64_t)m->grants);
+		report_add(report, "bad-manifest",
+			   "%.*s: asks for gate calls that do not exist (%lx)", SLICE_ARG(m->name),
+			   (uint64_t)m->grants);
 		error = -EINVAL;
 	}
 	if ((m->state_schema == 0) != (state == 0) || m->state_bytes != state) {
 		report_add(report, "bad-manifest",
-			   "%.*s: the object has %lu bytes of state, the manifest names %lu with schema [%lx]",
+			   "%.*s: the object has %lu bytes of state, the manifest names %lu with "
+			   "schema [%lx]",
 			   SLICE_ARG(m->name), state, m->state_bytes, m->state_schema);
 		error = -EINVAL;
 	}
@@ -187,16 +193,17 @@ static int check_states(const struct loader_stage *stage, struct loader_report *
 				     LINK_PAGES(stage->cells[i].layout.bytes[LINK_STATE])))
 			continue;
 		report_add(report, "schema-mismatch",
-			   "%s: state of %s is [%lx] %s; %s has [%lx] %s, and no migration", new->name,
-			   old->version, old->state_schema, old->state_type, new->version,
-			   new->state_schema, new->state_type);
+			   "%s: state of %s is [%lx] %s; %s has [%lx] %s, and no migration",
+			   new->name, old->version, old->state_schema, old->state_type,
+			   new->version, new->state_schema, new->state_type);
 		error = -EPERM;
 	}
 	return error;
 }
 
 /* The cells of the generation to be: replaced ones in their place, new ones at the end. */
-static uint32_t list_after(const struct loader_stage *stage, struct record *ret[2 * LOADER_CELLS_MAX])
+static uint32_t list_after(const struct loader_stage *stage,
+			   struct record *ret[2 * LOADER_CELLS_MAX])
 {
 	uint32_t n = 0;
 
@@ -294,7 +301,7 @@ static int take_slots(struct loader_stage *stage, struct record *new, const stru
 		new->self = old->self;
 	else
 		r = take_slot(stage, 0, record_ops_addr(new), &new->self);
-	for (uint32_t i = 0; i < new->n_provides && r == 0; i++) {
+	for (uint32_t i = 0; i < new->n_provides &&r == 0; i++) {
 		struct record_provide *p = &new->provides[i];
 		const struct record_provide *same =
 			old ? record_find_provide(old, p->interface, p->name) : NULL;
@@ -306,7 +313,7 @@ static int take_slots(struct loader_stage *stage, struct record *new, const stru
 		else
 			r = take_slot(stage, new->self, window_addr(p->at), &p->slot);
 	}
-	for (uint32_t i = 0; i < new->n_exports && r == 0; i++) {
+	for (uint32_t i = 0; i < new->n_exports &&r == 0; i++) {
 		struct record_export *e = &new->exports[i];
 		const struct record_export *same = old ? record_find_export(old, e->name) : NULL;
 
@@ -337,7 +344,8 @@ static int take_all_slots(struct loader_stage *stage)
 		slots += 1 + new->n_provides;
 		for (uint32_t j = 0; j < new->n_exports; j++) {
 			const struct record_export *e = &new->exports[j];
-			const struct record_export *same = old ? record_find_export(old, e->name) : NULL;
+			const struct record_export *same =
+				old ? record_find_export(old, e->name) : NULL;
 
 			stubs += e->blocking && !(same && same->blocking);
 		}
@@ -477,7 +485,8 @@ int stage_create(struct slice bundle, bool boot, struct loader_stage **ret_stage
 		if (r == -ENOMEM)
 			report_add(report, "no-memory", "not enough memory to stage the bundle");
 		else if (report->n_reasons == 0)
-			report_add(report, "gate", "the gate or the slot table is against it: error %ld",
+			report_add(report, "gate",
+				   "the gate or the slot table is against it: error %ld",
 				   (int64_t)r);
 		stage_destroy(stage);
 		return r;
@@ -500,7 +509,7 @@ void stage_destroy(struct loader_stage *stage)
 	for (uint32_t i = 0; i < stage->n_cells && stage->cells; i++) {
 		struct record *new = stage->cells[i].new;
 
-		for (unsigned r = 0; new && r < LINK_REGIONS; r++) {
+		for (unsigned r = 0; new &&r < LINK_REGIONS; r++) {
 			if (r != LINK_STATE || new->keeps_state)
 				machine_unmap(&new->regions[r], false);
 		}

@@ -18,10 +18,10 @@ struct staged_cell {
 	struct manifest_cell manifest; /* borrowed from the bundle: only while linking */
 	struct object object;
 	struct link_layout layout;
-	void *arena;         /* of layout and imports; owned, only while linking */
-	uint16_t *imports;   /* one a symbol: the import it is, or STAGED_NO_IMPORT */
+	void *arena;       /* of layout and imports; owned, only while linking */
+	uint16_t *imports; /* one a symbol: the import it is, or STAGED_NO_IMPORT */
 	struct record *new;
-	struct record *old;  /* what it replaces; NULL = it is new */
+	struct record *old; /* what it replaces; NULL = it is new */
 };
 
 enum stage_state {
@@ -32,18 +32,18 @@ enum stage_state {
 
 struct loader_stage {
 	enum stage_state state;
-	bool boot;           /* nothing to replace, slots are still writable */
+	bool boot; /* nothing to replace, slots are still writable */
 	struct namespace *before, *after;
-	uint32_t n_cells;    /* of the bundle, those that the boot already has left out */
+	uint32_t n_cells; /* of the bundle, those that the boot already has left out */
 	struct staged_cell *cells;
 	uint32_t n_gone;
-	struct record **gone; /* cells that leave */
+	struct record **gone;      /* cells that leave */
 	struct patch_list patches; /* what commit changes */
-	uint32_t n_taken;    /* slots and stubs that only this stage knows */
+	uint32_t n_taken;          /* slots and stubs that only this stage knows */
 	struct stage_taken {
 		uint32_t slot;
 		uint32_t stub_at; /* 0 = none */
-	} *taken;
+	} * taken;
 	uint32_t max_taken;
 };
 

@@ -18,13 +18,13 @@ struct loader_mark {
  * lock sees one generation from beginning to end.
  */
 struct loader_state {
-	struct spinlock lock;          /* guards namespace and stage */
-	struct namespace *namespace;   /* what runs */
-	struct namespace *retiring;    /* after a commit, until it is finalised: for loader_locate() */
-	struct loader_stage *stage;    /* the one that exists */
-	uint32_t locating;             /* callers inside loader_locate(), which takes no lock */
-	uint32_t busy;                 /* a stage exists or is being made */
-	uint32_t slot_pages;           /* of IFACE_TABLE that are mapped */
+	struct spinlock lock;        /* guards namespace and stage */
+	struct namespace *namespace; /* what runs */
+	struct namespace *retiring; /* after a commit, until it is finalised: for loader_locate() */
+	struct loader_stage *stage; /* the one that exists */
+	uint32_t locating;          /* callers inside loader_locate(), which takes no lock */
+	uint32_t busy;              /* a stage exists or is being made */
+	uint32_t slot_pages;        /* of IFACE_TABLE that are mapped */
 	uint32_t slot_pages_sealed;
 	struct stub_page *stubs;
 	uint32_t n_marks;

@@ -18,7 +18,7 @@ struct swap_transaction {
 	uint64_t deadline_ns; /* of the commit */
 	uint64_t try_ns;      /* wait before the next try */
 	uint64_t released_ns;
-	int init_error;       /* of a new cell: the commit is taken back */
+	int init_error; /* of a new cell: the commit is taken back */
 	/* Old code. Here and not on the runner's stack, where the scan would find its bounds. */
 	uint32_t n_ranges, n_idle;
 	struct task_range ranges[2 * SWAP_CHANGES_MAX];
@@ -27,13 +27,14 @@ struct swap_transaction {
 };
 
 struct swap_cell_state {
-	struct spinlock lock;    /* guards newest, its result, and history */
+	struct spinlock lock; /* guards newest, its result, and history */
 	struct heap_type type;
 	uint64_t last_id;
-	struct handle newest;    /* the transaction staged last */
-	struct swap_result history[SWAP_HISTORY]; /* of those before it, newest first; id 0 = none */
-	uint64_t active;         /* id that the runner works on; 0 = none */
-	struct mapped boot_stack; /* until its last user has left */
+	struct handle newest; /* the transaction staged last */
+	struct swap_result
+		history[SWAP_HISTORY]; /* of those before it, newest first; id 0 = none */
+	uint64_t active;               /* id that the runner works on; 0 = none */
+	struct mapped boot_stack;      /* until its last user has left */
 	struct task_ref boot;
 };
 

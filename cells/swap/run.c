@@ -82,7 +82,8 @@ static void set_reason(struct swap_transaction *t, const char *code, const char 
 static bool must_be_idle(const struct swap_transaction *t, const char *cell)
 {
 	for (uint32_t i = 0; i < t->result.n_changes; i++) {
-		if (t->changes[i].quiescence == CELL_QUIESCE_IDLE && strcmp(t->changes[i].name, cell) == 0)
+		if (t->changes[i].quiescence == CELL_QUIESCE_IDLE &&
+		    strcmp(t->changes[i].name, cell) == 0)
 			return true;
 	}
 	return false;
@@ -141,7 +142,8 @@ static struct service_next park_failed(struct swap_transaction *t, int error, un
 
 	if (try_later(t, t->deadline_ns, &next))
 		return next;
-	set_reason(t, "timed-out", "CPU %u did not come to a safe point in time: error %d", cpu, error);
+	set_reason(t, "timed-out", "CPU %u did not come to a safe point in time: error %d", cpu,
+		   error);
 	return end(t, SWAP_CANCELLED, -ETIMEDOUT);
 }
 
@@ -198,7 +200,8 @@ static struct service_next commit(struct swap_transaction *t)
 		t->result.state = SWAP_COMMITTED;
 	cpu_release_others();
 	if (r < 0) {
-		set_reason(t, "commit-failed", "the gate refuses a patch: error %d; all is undone", r);
+		set_reason(t, "commit-failed", "the gate refuses a patch: error %d; all is undone",
+			   r);
 		return end(t, SWAP_CANCELLED, r);
 	}
 	note_times(t);
@@ -219,7 +222,8 @@ static struct service_next revert(struct swap_transaction *t, int error)
 	cpu_release_others();
 	if (r < 0)
 		upcall_crash("swap: the gate refuses the way back to the old generation");
-	set_reason(t, "init-failed", "init of a new cell failed: error %d; the swap is undone", error);
+	set_reason(t, "init-failed", "init of a new cell failed: error %d; the swap is undone",
+		   error);
 	return end(t, SWAP_CANCELLED, error);
 }
 
@@ -261,7 +265,8 @@ static struct service_next persists(struct swap_transaction *t, const struct tas
 	struct loader_location at = place_of(hit->word);
 
 	log_write(LOG_WARNING, CELL_SELF,
-		  "swap %lu: the stack of task %s (%lu) still holds %s:%s+0x%lx; its range is quarantined",
+		  "swap %lu: the stack of task %s (%lu) still holds %s:%s+0x%lx; its range is "
+		  "quarantined",
 		  t->result.id, hit->name, task_id(hit->task), at.cell, at.function, at.offset);
 	return finalise(t, true);
 }

@@ -166,8 +166,8 @@ int loader_stage_change(const struct loader_stage *stage, uint32_t index,
 	(void)stage;
 	if (index > 0)
 		return -ENOENT;
-	*ret_change = (struct loader_change){.name = "old", .old_version = "1", .new_version = "2",
-					     .quiescence = w.quiescence};
+	*ret_change = (struct loader_change){
+		.name = "old", .old_version = "1", .new_version = "2", .quiescence = w.quiescence};
 	return 0;
 }
 
@@ -650,16 +650,11 @@ static void test_history(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),
-		cmocka_unit_test(test_nothing_old),
-		cmocka_unit_test(test_dry_run),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_park),
-		cmocka_unit_test(test_idle),
-		cmocka_unit_test(test_commit_fails),
-		cmocka_unit_test(test_init_fails),
-		cmocka_unit_test(test_held),
-		cmocka_unit_test(test_one_at_a_time),
+		cmocka_unit_test(test_good),         cmocka_unit_test(test_nothing_old),
+		cmocka_unit_test(test_dry_run),      cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_park),         cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_commit_fails), cmocka_unit_test(test_init_fails),
+		cmocka_unit_test(test_held),         cmocka_unit_test(test_one_at_a_time),
 		cmocka_unit_test(test_history),
 	};
 

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-CELL_INFO(.name = "swap", .version = "1.0.0", .safety = CELL_UNSAFE,
-	  .quiescence = CELL_QUIESCE_ANY, .summary = "replaces cells as a transaction");
+CELL_INFO(.name = "swap", .version = "1.0.0", .safety = CELL_UNSAFE, .quiescence = CELL_QUIESCE_ANY,
+	  .summary = "replaces cells as a transaction");
 CELL_STATE(struct swap_cell_state, swap_state);
 
 CELL_EXPORT(swap_stage);
@@ -31,7 +31,8 @@ void swap_wake(void)
 static int swap_init(const struct cell_boot *boot)
 {
 	(void)boot;
-	return heap_type_create(CELL_SELF, "swap", sizeof(struct swap_transaction), &swap_state.type);
+	return heap_type_create(CELL_SELF, "swap", sizeof(struct swap_transaction),
+				&swap_state.type);
 }
 
 CELL_PROVIDE(cell_ops, swap) = {.init = swap_init};
@@ -91,8 +92,8 @@ static void list_ranges(struct swap_transaction *t)
 	char cell[CELL_NAME_MAX];
 	uint32_t n = 0;
 
-	while (n < ARRAY_SIZE(t->ranges) &&
-	       loader_stage_old_range(t->stage, n, &t->ranges[n].start, &t->ranges[n].end, cell) == 0)
+	while (n < ARRAY_SIZE(t->ranges) && loader_stage_old_range(t->stage, n, &t->ranges[n].start,
+								   &t->ranges[n].end, cell) == 0)
 		n++;
 	t->n_ranges = n;
 }

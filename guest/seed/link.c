@@ -11,10 +11,12 @@ static struct loader_report report;
 
 /* ---- what the cells so far export ---- */
 
-static struct export {
+static struct export
+{
 	struct slice name;
 	uint64_t abi, addr;
-} exports[SEED_EXPORTS_MAX];
+}
+exports[SEED_EXPORTS_MAX];
 static unsigned n_exports;
 
 static const struct export *find_export(struct slice name)
@@ -35,10 +37,12 @@ static void add_exports(const struct seed_object *o)
 
 	while (manifest_next_export(&o->manifest, &at, &e)) {
 		if (e.blocking)
-			seed_die("bad-cell", "%.*s: %.*s is a blocking export; the first cells have none",
+			seed_die("bad-cell",
+				 "%.*s: %.*s is a blocking export; the first cells have none",
 				 SLICE_ARG(o->manifest.name), SLICE_ARG(e.name));
 		if (find_export(e.name) || n_exports == SEED_EXPORTS_MAX)
-			seed_die("duplicate-symbol", "%.*s: %.*s is exported already, or one export too many",
+			seed_die("duplicate-symbol",
+				 "%.*s: %.*s is exported already, or one export too many",
 				 SLICE_ARG(o->manifest.name), SLICE_ARG(e.name));
 		if (object_find(&o->object, e.name, &symbol) < 0 ||
 		    layout_symbol(&o->layout, &o->object, &symbol, &region, &offset) < 0 ||
@@ -85,7 +89,8 @@ static bool find_slot(const struct scope *s, struct slice name, uint64_t *ret_ad
 		(void)report_format(symbol, sizeof(symbol), "__slot_%.*s__%.*s",
 				    SLICE_ARG(p.interface), SLICE_ARG(p.name));
 		if (slice_is(name, symbol)) {
-			*ret_addr = IFACE_TABLE + (own ? s->self : slot) * sizeof(struct iface_slot);
+			*ret_addr =
+				IFACE_TABLE + (own ? s->self : slot) * sizeof(struct iface_slot);
 			return true;
 		}
 		slot += !own;
@@ -199,8 +204,10 @@ static void open_cell(const struct archive *archive, struct seed_object *o)
 	if (object_open(file, o->manifest.name, &o->object, &report) < 0)
 		seed_fail(&report);
 	if (layout_arena_bytes(&o->object) > sizeof(arena) - arena_used)
-		seed_die("bad-cell", "%.*s: too many symbols for the seed", SLICE_ARG(o->manifest.name));
-	if (layout_create(&o->object, arena + arena_used / sizeof(arena[0]), &o->layout, &report) < 0)
+		seed_die("bad-cell", "%.*s: too many symbols for the seed",
+			 SLICE_ARG(o->manifest.name));
+	if (layout_create(&o->object, arena + arena_used / sizeof(arena[0]), &o->layout, &report) <
+	    0)
 		seed_fail(&report);
 	arena_used += layout_arena_bytes(&o->object);
 }

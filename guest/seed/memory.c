@@ -46,7 +46,8 @@ static void for_runs(const struct gate_run *runs, unsigned n, const char *what,
 			continue;
 		result = call(batch, n_batch);
 		if (result != (int64_t)pages)
-			seed_die("gate", "the gate refuses to %s %u pages in %u runs from 0x%lx on: %ld",
+			seed_die("gate",
+				 "the gate refuses to %s %u pages in %u runs from 0x%lx on: %ld",
 				 what, pages, n_batch, batch[0].va, result);
 		n_batch = pages = 0;
 	}

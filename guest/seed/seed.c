@@ -37,7 +37,8 @@ static void self_test(void)
 	int64_t state = gate_frame_state(boot_record()->seed_phys);
 
 	if (state < 0 || state >= _GATE_FRAME_STATE_MAX)
-		seed_die("gate", "the gate's self-test: GATE_FRAME_STATE of the seed is %ld", state);
+		seed_die("gate", "the gate's self-test: GATE_FRAME_STATE of the seed is %ld",
+			 state);
 	if (gate_map(&none, 1) >= 0)
 		seed_die("gate", "the gate's self-test: it maps a run of no pages");
 }
@@ -52,7 +53,8 @@ static struct slice map_bundle(struct seed_handoff *handoff)
 	};
 
 	if (r->bundle_size == 0)
-		seed_die("bad-archive", "no boot bundle was given (-initrd, or the VMM's --bundle)");
+		seed_die("bad-archive",
+			 "no boot bundle was given (-initrd, or the VMM's --bundle)");
 	seed_map(&run, 1);
 	handoff->bundle_pages_va = run.va;
 	handoff->bundle_pages = run.pages;
@@ -116,7 +118,8 @@ static void seal_cells(unsigned n)
 
 	for (unsigned i = 0; i < n; i++) {
 		const struct seed_object *o = &objects[i];
-		uint32_t flags[2] = {GATE_RUN_TEXT | GATE_RUN_GRANTS(o->manifest.grants & GATE_GRANT_ALL),
+		uint32_t flags[2] = {GATE_RUN_TEXT |
+					     GATE_RUN_GRANTS(o->manifest.grants & GATE_GRANT_ALL),
 				     GATE_RUN_RODATA};
 
 		for (unsigned r = LINK_TEXT; r <= LINK_RODATA; r++) {
@@ -139,9 +142,10 @@ static void init_cells(unsigned n, const struct cell_boot *boot, struct seed_han
 		int r = ops && ops->init ? ops->init(boot) : 0;
 
 		if (r < 0)
-			seed_die("init", "%.*s: init failed: %ld", SLICE_ARG(objects[i].manifest.name),
-				 (int64_t)r);
-		(void)report_format(name, sizeof(name), "init %.*s", SLICE_ARG(objects[i].manifest.name));
+			seed_die("init", "%.*s: init failed: %ld",
+				 SLICE_ARG(objects[i].manifest.name), (int64_t)r);
+		(void)report_format(name, sizeof(name), "init %.*s",
+				    SLICE_ARG(objects[i].manifest.name));
 		mark(handoff, name);
 	}
 }
@@ -169,7 +173,7 @@ void seed_start(void)
 	struct {
 		struct cell_boot boot;
 		struct seed_handoff handoff;
-	} *top;
+	} * top;
 	unsigned n;
 
 	mark(&h, "gate");

@@ -42,7 +42,8 @@ static int check_site(void *ctx, const struct link_site *site)
 static void link_into(const struct object *o, const struct link_layout *l)
 {
 	struct link_memory memory[LINK_REGIONS];
-	struct link_names names = {.resolve = resolve, .site = check_site, .ctx = (void *)(uintptr_t)o};
+	struct link_names names = {
+		.resolve = resolve, .site = check_site, .ctx = (void *)(uintptr_t)o};
 
 	for (unsigned i = 0; i < LINK_REGIONS; i++) {
 		FUZZ_CHECK(l->bytes[i] <= LINK_REGION_MAX + 65536 * 8 + 1);

@@ -79,8 +79,7 @@ void build_rela(struct build *b, unsigned section, uint64_t offset, unsigned sym
 	if (i >= BUILD_RELAS)
 		abort();
 	b->relas[i].section = section;
-	b->relas[i].rela =
-		(struct elf64_rela){offset, (uint64_t)symbol << 32 | type, addend};
+	b->relas[i].rela = (struct elf64_rela){offset, (uint64_t)symbol << 32 | type, addend};
 }
 
 static void add_symtab(struct build *b, struct blob *o)
@@ -115,8 +114,11 @@ static void add_relas(struct build *b, struct blob *o)
 
 	b->first_rela = n;
 	for (unsigned target = 1; target < n; target++) {
-		struct elf64_shdr s = {.type = SHT_RELA, .addralign = 8, .entsize = 24,
-				       .link = b->symtab, .info = target};
+		struct elf64_shdr s = {.type = SHT_RELA,
+				       .addralign = 8,
+				       .entsize = 24,
+				       .link = b->symtab,
+				       .info = target};
 		unsigned i;
 
 		align(o, 8);
@@ -139,7 +141,8 @@ static void add_section_names(struct build *b, struct blob *o)
 
 	b->shstrtab = build_section(b, ".shstrtab", SHT_STRTAB, 0, NULL, 0, 1);
 	for (unsigned i = 0; i < b->n_sections; i++)
-		b->sections[i].name = (uint32_t)append(&names, b->names[i], strlen(b->names[i]) + 1);
+		b->sections[i].name =
+			(uint32_t)append(&names, b->names[i], strlen(b->names[i]) + 1);
 	b->sections[b->shstrtab].offset = append(o, names.p, names.n);
 	b->sections[b->shstrtab].size = names.n;
 	free(names.p);

@@ -46,7 +46,9 @@ void *machine_bytes(uint32_t at)
 
 static void set_pages(uint64_t at, uint64_t bytes, enum page_state to)
 {
-	int prot = to == PAGE_WRITABLE ? PROT_READ | PROT_WRITE : to == PAGE_SEALED ? PROT_READ : PROT_NONE;
+	int prot = to == PAGE_WRITABLE ? PROT_READ | PROT_WRITE
+		   : to == PAGE_SEALED ? PROT_READ
+				       : PROT_NONE;
 
 	for (uint64_t i = at / PAGE_SIZE; i < (at + bytes) / PAGE_SIZE; i++) {
 		fake.pages += to == PAGE_WRITABLE;
@@ -64,8 +66,8 @@ void fake_start(void)
 	struct gate_run run = {.va = IFACE_TABLE, .pages = 1, .flags = GATE_RUN_WRITE};
 
 	if (!window)
-		window = mmap(NULL, WINDOW_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-			      -1, 0);
+		window = mmap(NULL, WINDOW_BYTES, PROT_NONE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (window == MAP_FAILED || mprotect(window, WINDOW_BYTES, PROT_NONE) < 0 ||
 	    madvise(window, WINDOW_BYTES, MADV_DONTNEED) < 0)
 		abort();

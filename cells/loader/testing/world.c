@@ -67,8 +67,8 @@ static struct blob base_object(const struct edition *e)
 	struct build b;
 
 	build_init(&b);
-	text = build_section(&b, ".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, nops,
-			     at + 64, 16);
+	text = build_section(&b, ".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, nops, at + 64,
+			     16);
 	rodata = build_section(&b, ".data.rel.ro", SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, zeros,
 			       at + 64, 16);
 	if (e->schema != UINT64_MAX)
@@ -81,7 +81,8 @@ static struct blob base_object(const struct edition *e)
 		build_symbol(&b, "base_add", (uint16_t)text, at + 4, 4, STB_GLOBAL, STT_FUNC);
 	build_symbol(&b, "base_wait", (uint16_t)text, at + 16, 16, STB_GLOBAL, STT_FUNC);
 	build_symbol(&b, "base_rest", (uint16_t)text, at + 32, 16, STB_GLOBAL, STT_FUNC);
-	build_symbol(&b, "__provide_cell_ops__base", (uint16_t)rodata, at, 16, STB_GLOBAL, STT_OBJECT);
+	build_symbol(&b, "__provide_cell_ops__base", (uint16_t)rodata, at, 16, STB_GLOBAL,
+		     STT_OBJECT);
 	build_symbol(&b, "__provide_number_ops__base", (uint16_t)rodata, at + 16, 8, STB_GLOBAL,
 		     STT_OBJECT);
 	build_symbol(&b, "__slot_cell_self", SHN_UNDEF, 0, 0, STB_GLOBAL, STT_NOTYPE);
@@ -92,7 +93,8 @@ static struct blob base_object(const struct edition *e)
 	return build_finish(&b);
 }
 
-static void base_cell(Theseus__Cell *c, struct lists *l, const struct edition *e, struct blob object)
+static void base_cell(Theseus__Cell *c, struct lists *l, const struct edition *e,
+		      struct blob object)
 {
 	build_cell(c, "base", e->version ? e->version : "1.0.0", object);
 	c->summary = TEXT("adds and waits");
@@ -115,7 +117,8 @@ static void base_cell(Theseus__Cell *c, struct lists *l, const struct edition *e
 			    or_default(e->number_abi, 2));
 }
 
-/* text: 400 calls of base_add at 8 * i, then base_wait at 4000, GOT at 4008; rodata: pointer at 8 */
+/* text: 400 calls of base_add at 8 * i, then base_wait at 4000, GOT at 4008; rodata: pointer at 8
+ */
 static struct blob user_object(const struct edition *e)
 {
 	unsigned text, rodata, add, wait, calls = e->calls ? e->calls : 3;
@@ -123,8 +126,10 @@ static struct blob user_object(const struct edition *e)
 
 	build_init(&b);
 	text = build_section(&b, ".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, nops, 4096, 16);
-	rodata = build_section(&b, ".data.rel.ro", SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, zeros, 64, 8);
-	build_symbol(&b, "__provide_number_ops__user", (uint16_t)rodata, 16, 8, STB_GLOBAL, STT_OBJECT);
+	rodata = build_section(&b, ".data.rel.ro", SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, zeros, 64,
+			       8);
+	build_symbol(&b, "__provide_number_ops__user", (uint16_t)rodata, 16, 8, STB_GLOBAL,
+		     STT_OBJECT);
 	build_symbol(&b, "user_main", (uint16_t)text, 0, 4096, STB_GLOBAL, STT_FUNC);
 	add = build_symbol(&b, "base_add", SHN_UNDEF, 0, 0, STB_GLOBAL, STT_NOTYPE);
 	wait = build_symbol(&b, "base_wait", SHN_UNDEF, 0, 0, STB_GLOBAL, STT_NOTYPE);
@@ -142,7 +147,8 @@ static struct blob user_object(const struct edition *e)
 	return build_finish(&b);
 }
 
-static void user_cell(Theseus__Cell *c, struct lists *l, const struct edition *e, struct blob object)
+static void user_cell(Theseus__Cell *c, struct lists *l, const struct edition *e,
+		      struct blob object)
 {
 	build_cell(c, "user", e->version ? e->version : "1.0.0", object);
 	add_import(c, l, "base_add", or_default(e->import_abi, WORLD_ADD_ABI));
@@ -187,8 +193,9 @@ struct blob world_bundle(const struct edition *e)
 	if (e->with_other) {
 		objects[m.n_cells] = other_object();
 		build_cell(&cells[m.n_cells], "other", "1.0.0", objects[m.n_cells]);
-		add_export(&cells[m.n_cells], &lists[2], e->other_exports_add ? "base_add" : "other_fn",
-			   WORLD_ADD_ABI, "int (int, int)", false);
+		add_export(&cells[m.n_cells], &lists[2],
+			   e->other_exports_add ? "base_add" : "other_fn", WORLD_ADD_ABI,
+			   "int (int, int)", false);
 		m.n_cells++;
 	}
 	for (size_t i = 0; i < m.n_cells; i++)

@@ -32,7 +32,8 @@ IFACE_DEFINE(boot_ops);
  * Where boot time went: the @index-th mark, in order of time; TSC when it was done. "gate",
  * "seed: linked", "link NAME", "init NAME". Result: 0, -ENOENT past the end.
  */
-int loader_boot_mark_at(uint32_t index, char ret_name[LOADER_MARK_NAME], uint64_t *ret_tsc) MUST_USE;
+int loader_boot_mark_at(uint32_t index, char ret_name[LOADER_MARK_NAME],
+			uint64_t *ret_tsc) MUST_USE;
 
 /* SHA-256 of @n bytes, for whoever checks what it was sent. */
 void loader_sha256(const void *data, size_t n, uint8_t ret_digest[32]);
@@ -44,15 +45,15 @@ struct loader_cell {
 	char name[CELL_NAME_MAX];
 	char version[16];
 	char summary[100];
-	uint8_t hash[32];        /* SHA-256 of the object */
+	uint8_t hash[32]; /* SHA-256 of the object */
 	uint8_t build_id[20];
-	uint64_t generation;     /* in which it was loaded */
-	uint64_t state_schema;   /* 0 = no state */
+	uint64_t generation;   /* in which it was loaded */
+	uint64_t state_schema; /* 0 = no state */
 	uint64_t text, text_bytes;
 	uint64_t rodata, rodata_bytes;
 	uint64_t state, state_bytes;
-	uint32_t refs;           /* cells that depend on it */
-	uint32_t grants;         /* GATE_GRANT_* */
+	uint32_t refs;   /* cells that depend on it */
+	uint32_t grants; /* GATE_GRANT_* */
 	uint8_t safety, quiescence, restart;
 };
 
@@ -68,7 +69,7 @@ struct loader_symbol {
 	char cell[CELL_NAME_MAX]; /* who exports it */
 	uint64_t abi;
 	uint64_t addr;
-	char signature[256];      /* C text, cut */
+	char signature[256]; /* C text, cut */
 };
 /*
  * @index-th export (@imports false) or import of the cell @name; -ENOENT past the end. The
@@ -85,7 +86,8 @@ struct loader_dep {
 	char symbols[8][CELL_SYMBOL_MAX]; /* the first eight */
 };
 /* @index-th dependency of @name (@reverse: dependent on it); -ENOENT past the end. */
-int loader_dep_at(const char *name, bool reverse, uint32_t index, struct loader_dep *ret_dep) MUST_USE;
+int loader_dep_at(const char *name, bool reverse, uint32_t index,
+		  struct loader_dep *ret_dep) MUST_USE;
 
 struct loader_location {
 	char cell[CELL_NAME_MAX];
@@ -123,7 +125,7 @@ struct loader_change {
 	char old_version[16], new_version[16]; /* "" = none */
 	uint8_t old_hash[32], new_hash[32];
 	uint32_t old_grants, new_grants; /* GATE_GRANT_*: more than before is allowed, but shown */
-	uint8_t quiescence; /* enum cell_quiescence of what is replaced */
+	uint8_t quiescence;              /* enum cell_quiescence of what is replaced */
 };
 
 /*
