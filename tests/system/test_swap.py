@@ -14,10 +14,6 @@ V1 = harness.CELLS / "greeter-v1.cells"
 V2 = harness.CELLS / "greeter-v2.cells"
 
 
-def used(vm):
-    return vm.json("status")["memory_used_bytes"]
-
-
 def swap(vm, bundle):
     report = vm.json("swap-cell", f"greeter={bundle}")
     expect(report["result"] == "committed", f"swap: {report}")
@@ -47,10 +43,10 @@ def test(vm, sandbox):
     vm.still_serving()
 
     swap(vm, V1)
-    baseline = used(vm)
+    baseline = vm.memory_used()
     for i in range(2, SWAPS):
         swap(vm, V2 if i % 2 == 0 else V1)
-    expect(abs(used(vm) - baseline) <= 4096, f"memory: {baseline} after the 2nd swap, {used(vm)} after {SWAPS}")
+    expect(abs(vm.memory_used() - baseline) <= 4096, f"memory: {baseline} after the 2nd swap, {vm.memory_used()} after {SWAPS}")
     counts = vm.still_serving()
     expect(len([n for n in counts["versions"].values() if n]) >= 2, f"both versions were called: {counts}")
     status = vm.json("status")
