@@ -8,7 +8,8 @@ void payload_main(void)
 	char *to = arguments(0);
 	unsigned int i;
 
+	/* no NUL anywhere: the page's end bounds it */
 	for (i = 0; i < PAGE; i++)
-		to[i] = i < sizeof(text) - 1 ? text[i] : 'x'; /* no NUL: the page's end bounds it */
+		to[i] = i < sizeof(text) - 1 ? text[i] : i % 64 ? 'x' : '\n';
 	gate_call(GATE_CRASH, 0, 0, 0);
 }
