@@ -56,7 +56,7 @@ def run_vmm(args):
     """The same under theseus-vmm, which logs what comes out of COM1."""
     with tempfile.TemporaryDirectory() as directory:
         log = os.path.join(directory, 'log')
-        cmd = [args.vmm, '--name', 'payload', '--guest', args.elf, '--accel', args.accel,
+        cmd = [args.vmm, '--name', 'gate-test-%d' % os.getpid(), '--guest', args.elf, '--accel', args.accel,
                '--cpus', str(args.smp), '--mem', str(args.mem), '--log', log]
         if args.initrd:
             cmd += ['--bundle', args.initrd]
