@@ -11,26 +11,25 @@
 	popfq
 	.endm
 
+	.macro pushes regs:vararg
+	.irp reg, \regs
+	pushq %\reg
+	.endr
+	.endm
+
+	.macro pops regs:vararg
+	.irp reg, \regs
+	popq %\reg
+	.endr
+	.endm
+
+	/* What C may change, but for rax. */
 	.macro push_scratch
-	pushq %rcx
-	pushq %rdx
-	pushq %rsi
-	pushq %rdi
-	pushq %r8
-	pushq %r9
-	pushq %r10
-	pushq %r11
+	pushes rcx, rdx, rsi, rdi, r8, r9, r10, r11
 	.endm
 
 	.macro pop_scratch
-	popq %r11
-	popq %r10
-	popq %r9
-	popq %r8
-	popq %rdi
-	popq %rsi
-	popq %rdx
-	popq %rcx
+	pops r11, r10, r9, r8, rdi, rsi, rdx, rcx
 	.endm
 
 	/* First in the image: the IDT's offsets are counted from here. */
@@ -79,20 +78,10 @@ fault_entry:
 	clear_flags
 	pushq %rax
 	push_scratch
-	pushq %rbx
-	pushq %rbp
-	pushq %r12
-	pushq %r13
-	pushq %r14
-	pushq %r15
+	pushes rbx, rbp, r12, r13, r14, r15
 	movq %rsp, %rdi
 	call fault
-	popq %r15
-	popq %r14
-	popq %r13
-	popq %r12
-	popq %rbp
-	popq %rbx
+	pops r15, r14, r13, r12, rbp, rbx
 	pop_scratch
 	popq %rax
 	addq $16, %rsp

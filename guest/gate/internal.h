@@ -35,8 +35,12 @@
 #define PTE_W 0x2
 #define PTE_U 0x4
 #define PTE_UC 0x18 /* PWT | PCD */
-#define PTE_AD 0x60 /* accessed, dirty: nobody looks at them, but where page tables are shadowed
-		       only entries that have them are filled in ahead of the first access */
+#define PTE_A 0x20
+/*
+ * Accessed and dirty. Nobody looks at them, but where page tables are shadowed only entries
+ * that have them are filled in ahead of the first access.
+ */
+#define PTE_AD 0x60
 #define PTE_LARGE 0x80
 #define PTE_SEALED 0x200
 #define PTE_LIMBO 0x400 /* with P clear: in use until every CPU has flushed */

@@ -8,7 +8,7 @@
 #include "internal.h"
 
 #define TABLES 256 /* tables that need no frame of the cells: 512 MiB of address space */
-#define TABLE_ENTRY (PTE_P | PTE_W | PTE_U)
+#define TABLE_ENTRY (PTE_P | PTE_W | PTE_U | PTE_A)
 #define CHUNK (512 * PAGE) /* what one table maps */
 
 typedef uint64_t unaligned64 __attribute__((aligned(1)));

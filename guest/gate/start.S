@@ -95,11 +95,9 @@ ap_start:
 	.code64
 long_mode:
 	xorl %eax, %eax
-	movl %eax, %ds
-	movl %eax, %es
-	movl %eax, %fs
-	movl %eax, %gs
-	movl %eax, %ss
+	.irp reg, ds, es, fs, gs, ss
+	movl %eax, %\reg
+	.endr
 	pushq $2
 	popfq
 	movl %edi, %edi
@@ -112,21 +110,9 @@ enter_user: /* rdi = rip, rsi = rsp */
 	pushq $0x202
 	pushq $SEL_USER_CODE
 	pushq %rdi
-	xorl %eax, %eax
-	xorl %ebx, %ebx
-	xorl %ecx, %ecx
-	xorl %edx, %edx
-	xorl %esi, %esi
-	xorl %edi, %edi
-	xorl %ebp, %ebp
-	xorl %r8d, %r8d
-	xorl %r9d, %r9d
-	xorl %r10d, %r10d
-	xorl %r11d, %r11d
-	xorl %r12d, %r12d
-	xorl %r13d, %r13d
-	xorl %r14d, %r14d
-	xorl %r15d, %r15d
+	.irp reg, eax, ebx, ecx, edx, esi, edi, ebp, r8d, r9d, r10d, r11d, r12d, r13d, r14d, r15d
+	xorl %\reg, %\reg
+	.endr
 	iretq
 
 	.section .rodata, "a"

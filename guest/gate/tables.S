@@ -9,8 +9,8 @@
  */
 #include "internal.h"
 
-#define TABLE (PTE_P | PTE_W | PTE_U)
-#define TABLE_SUPER (PTE_P | PTE_W)
+#define TABLE (PTE_P | PTE_W | PTE_U | PTE_A)
+#define TABLE_SUPER (PTE_P | PTE_W | PTE_A)
 
 	.section .gate.tables, "aw"
 	.balign 4096
@@ -75,14 +75,14 @@ pd_areas:
 pt_cpus:
 	.set page, 0
 	.rept 16
-	.quad user_space + page + PTE_P + PTE_W + PTE_U + PTE_NX
-	.quad user_space + page + 4096 + PTE_P + PTE_W + PTE_U + PTE_NX
+	.quad user_space + page + PTE_P + PTE_W + PTE_U + PTE_AD + PTE_NX
+	.quad user_space + page + 4096 + PTE_P + PTE_W + PTE_U + PTE_AD + PTE_NX
 	.quad 0, 0
 	.set page, page + 8192
 	.endr
 	.balign 4096
 pt_boot_record:
-	.quad boot_record + PTE_P + PTE_U + PTE_NX
+	.quad boot_record + PTE_P + PTE_U + PTE_AD + PTE_NX
 
 	.balign 4096
 pdpt_seed:

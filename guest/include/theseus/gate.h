@@ -28,7 +28,7 @@
 #define GATE_ABI 1
 #define GATE_PAGE_SIZE 4096u
 #define GATE_MAX_CPUS 16u
-#define GATE_PHYS_MAX (8ull << 30) /* RAM at and above this address is left unused */
+#define GATE_PHYS_MAX (8ull << 30) /* RAM at and above this address is left unused, so is 3..4 GiB */
 
 /* ---- address map: [start, end) ---- */
 #define GATE_CELL_WINDOW 0x600000000000ull /* cells: text, rodata, GOT, state */
@@ -56,19 +56,33 @@ enum gate_nr {
 	GATE_SEAL = 4,    /* RW pages of the cell window, once, to TEXT (R-X, with grants) or RODATA */
 	/*
 	 * rdi = number of `struct gate_patch` in the argument page, at most
-	 * GATE_PATCHES_MAX. Sealed pages only. Nothing is written unless all old values
-	 * match (-ESTALE). Other CPUs that may run the text must be parked.
+	 * GATE_PATCHES_MAX. Sealed pages only (-EFAULT). Nothing is written unless all old
+	 * values match (-ESTALE). Other CPUs that may run the text must be parked. Result:
+	 * the number of records.
 	 */
 	GATE_PATCH = 5,
-	GATE_TABLE = 6,    /* rdi = frame address: becomes a page table (cleared by the gate) */
+	/*
+	 * rdi = frame address: becomes a page table for good (cleared by the gate). For when
+	 * GATE_MAP says -ENOMEM: each 2 MiB of address space takes one, each 1 GiB another.
+	 */
+	GATE_TABLE = 6,
 	GATE_FRAME_STATE = 7, /* rdi = frame address; result: enum gate_frame_state */
-	GATE_CPU_START = 8, /* rdi = cpu, rsi = rip, rdx = rsp (CPL 3). Starts masked, depth 1 */
+	/*
+	 * rdi = cpu, rsi = rip, rdx = rsp (CPL 3; other registers 0). Starts masked, depth 1.
+	 * Returns when it is online; -ETIMEDOUT after 10 s, -EALREADY.
+	 */
+	GATE_CPU_START = 8,
 	GATE_IPI = 9,      /* rdi = cpu or GATE_IPI_OTHERS, rsi = vector or GATE_VECTOR_NMI */
-	GATE_TIMER = 10,   /* rdi = TSC value at which GATE_VECTOR_TIMER fires once; 0 = off */
+	/*
+	 * rdi = TSC value at which GATE_VECTOR_TIMER fires once; 0 = off. Where there is no TSC
+	 * deadline it is exact to 16 ns, and fires early if it is more than 68 s away: look at
+	 * the time and arm it again.
+	 */
+	GATE_TIMER = 10,
 	GATE_IDLE = 11,    /* halts until an interrupt is pending; returns at once if one is */
 	GATE_PORT = 12,    /* rdi = number of `struct gate_port` in the argument page */
 	GATE_REGISTER = 13, /* rdi = enum gate_entry, rsi = address of text; for all CPUs */
-	GATE_POWER = 14,   /* rdi = enum platform_exit; does not return */
+	GATE_POWER = 14,   /* rdi = enum platform_exit but GATE_CRASH; does not return */
 	GATE_CRASH = 15,   /* argument page: NUL-terminated text for the crash record; does not return */
 	GATE_SEED_DONE = 16, /* unmaps the seed's image; result: its frames' first address in the
 	                        argument page as struct gate_run {va, pa, pages}; once */
@@ -135,7 +149,12 @@ enum gate_entry {
 	GATE_ENTRY_IRQ = 0,
 	GATE_ENTRY_FAULT = 1,
 	GATE_ENTRY_NMI = 2,
-	GATE_ENTRY_LAST = 3, /* a fault while the fault slot is busy: called once, then G6 */
+	/*
+	 * A fault while the fault slot is busy, or no fault entry is registered: called once a
+	 * CPU, then G6. Its frame is in the irq slot, over what was there; the fault slot still
+	 * holds the first fault.
+	 */
+	GATE_ENTRY_LAST = 3,
 	_GATE_ENTRY_MAX,
 };
 
