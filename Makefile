@@ -5,8 +5,7 @@ MESON_ARGS ?=
 .PHONY: demo test build
 
 demo: build
-	THESEUS_VMM=$(BUILD)/vmm/theseus-vmm THESEUS_GUEST=$(BUILD)/guest/theseus.elf \
-	THESEUS_BUNDLE=$(BUILD)/cells/boot.cells $(BUILD)/ctl/theseusctl demo swap
+	$(BUILD)/ctl/theseusctl demo swap
 
 test: build
 	tests/run $(BUILD)

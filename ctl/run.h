@@ -38,9 +38,17 @@ int run_reap(struct ctl *c, pid_t pid, uint64_t limit_ns, int *ret_status);
 /* The two files that a VM boots from, and what cells are built with (pack/build.h). */
 enum run_file { RUN_GUEST, RUN_BUNDLE, RUN_SDK };
 
+#define RUN_PATH_SIZE 4096
+
 /*
- * Where such a file is: as its environment variable says, else in the build directory
- * $THESEUS_BUILD, else where it was installed.
+ * The build directory: $THESEUS_BUILD, or the one that this program lies in. NULL: it was
+ * installed. The result is the environment's or lies in @buf.
+ */
+const char *run_build_dir(char buf[RUN_PATH_SIZE]);
+
+/*
+ * Where such a file is: as its environment variable says, else in the build directory, else
+ * where it was installed.
  */
 int run_find_file(struct ctl *c, enum run_file which, char *buf, size_t size);
 

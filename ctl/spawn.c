@@ -19,18 +19,48 @@
 #include "bundle-arg.h"
 #include "util.h"
 
-#define PATH_SIZE 4096
+#define PATH_SIZE RUN_PATH_SIZE
 #define READY_LINE_MAX 8192
 #define ARGS_MAX 24
 #define END_LIMIT_NS (5 * NS_PER_SEC)
 
 /* ---- files ---- */
 
-static const char *build_dir(void)
+/* Folder of this program, without a slash at its end. False: unknown, or it does not fit. */
+static bool program_dir(char buf[PATH_SIZE])
+{
+	ssize_t n = readlink("/proc/self/exe", buf, PATH_SIZE - 1);
+	char *slash;
+
+	if (n <= 0)
+		return false;
+	buf[n] = '\0';
+	slash = strrchr(buf, '/');
+	if (!slash)
+		return false;
+	*slash = '\0';
+	return true;
+}
+
+const char *run_build_dir(char buf[PATH_SIZE])
 {
 	const char *dir = getenv("THESEUS_BUILD");
+	char self[PATH_SIZE], *slash;
+	int n;
 
-	return dir && *dir ? dir : NULL;
+	if (dir && *dir)
+		return dir;
+	if (!program_dir(self))
+		return NULL;
+	slash = strrchr(self, '/');
+	if (!slash)
+		return NULL;
+	*slash = '\0';
+	n = snprintf(buf, PATH_SIZE, "%s/guest/theseus.elf", self);
+	if (n < 0 || n >= PATH_SIZE || access(buf, R_OK))
+		return NULL;
+	memcpy(buf, self, strlen(self) + 1);
+	return buf;
 }
 
 int run_find_file(struct ctl *c, enum run_file which, char *buf, size_t size)
@@ -44,7 +74,8 @@ int run_find_file(struct ctl *c, enum run_file which, char *buf, size_t size)
 				THESEUS_DATADIR "/boot.cells"},
 		[RUN_SDK] = {"THESEUS_SDK", "cells/sdk.conf", THESEUS_DATADIR "/sdk/sdk.conf"},
 	};
-	const char *path = getenv(rows[which].env), *build = build_dir();
+	char dir[PATH_SIZE];
+	const char *path = getenv(rows[which].env), *build = run_build_dir(dir);
 	int n;
 
 	if (path && *path)
@@ -64,10 +95,9 @@ int run_find_file(struct ctl *c, enum run_file which, char *buf, size_t size)
 /* theseus-vmm: where the environment says, beside this program, else by PATH. */
 static void find_vmm(char *buf, size_t size)
 {
-	const char *env = getenv("THESEUS_VMM"), *build = build_dir();
-	char self[PATH_SIZE];
-	ssize_t n;
-	char *slash;
+	char dir[PATH_SIZE];
+	const char *env = getenv("THESEUS_VMM"), *build = run_build_dir(dir);
+	int n;
 
 	if (env && *env) {
 		(void)snprintf(buf, size, "%s", env);
@@ -77,16 +107,10 @@ static void find_vmm(char *buf, size_t size)
 		(void)snprintf(buf, size, "%s/vmm/theseus-vmm", build);
 		return;
 	}
-	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (n > 0) {
-		self[n] = '\0';
-		slash = strrchr(self, '/');
-		if (slash) {
-			*slash = '\0';
-			n = snprintf(buf, size, "%s/theseus-vmm", self);
-			if (n > 0 && (size_t)n < size && !access(buf, X_OK))
-				return;
-		}
+	if (program_dir(dir)) {
+		n = snprintf(buf, size, "%s/theseus-vmm", dir);
+		if (n > 0 && (size_t)n < size && !access(buf, X_OK))
+			return;
 	}
 	(void)snprintf(buf, size, "theseus-vmm");
 }

@@ -17,6 +17,7 @@
 #include "cells.h"
 #include "commands.h"
 #include "render.h"
+#include "run.h"
 #include "target.h"
 #include "util.h"
 
@@ -136,12 +137,13 @@ static void match_file(const char *path, struct symbols_view *views, size_t n)
 
 static int match_files(struct ctl *c, struct symbols_view *views, size_t n)
 {
-	const char *dir = getenv("THESEUS_DEBUG_DIR"), *build = getenv("THESEUS_BUILD");
+	char buf[RUN_PATH_SIZE];
+	const char *dir = getenv("THESEUS_DEBUG_DIR"), *build = run_build_dir(buf);
 	CLEANUP_FREE char *built = NULL;
 	struct dirent **entries;
 	int count;
 
-	if (build && *build && asprintf(&built, "%s/cells", build) < 0)
+	if (build && asprintf(&built, "%s/cells", build) < 0)
 		return ctl_oom(c);
 	if (!dir || !*dir)
 		dir = built ? built : THESEUS_DATADIR "/debug";
