@@ -88,6 +88,30 @@ static void measure(const char *name, void (*fn)(void), uint64_t per)
 	report(name, best, per);
 }
 
+static volatile uint64_t up, stop;
+
+/* Spins in ring 3, then halts: what a shootdown costs in either case. */
+static void other_cpu(void)
+{
+	up = 1;
+	while (!stop)
+		__builtin_ia32_pause();
+	up = 2;
+	for (;;)
+		gate_call(GATE_IDLE, 0, 0, 0);
+}
+
+static void shootdown(void)
+{
+	if (BOOT->cpus < 2 || start_cpu(1, other_cpu) != 0)
+		return;
+	CHECK(wait_for(&up, 1));
+	measure("map + unmap, 1 page, CPU 1 running", map_unmap, 1);
+	stop = 1;
+	CHECK(wait_for(&up, 2));
+	measure("map + unmap, 1 page, CPU 1 halted", map_unmap, 1);
+}
+
 void payload_main(void)
 {
 	faults_init();
@@ -101,4 +125,5 @@ void payload_main(void)
 	measure("timer off", timer, 1);
 	measure("interrupt to itself, masked", irq, 1);
 	measure("fault upcall", fault, 1);
+	shootdown();
 }
