@@ -210,7 +210,7 @@ _Noreturn void gate_main(uint64_t start_info)
 	read_memory(si);
 	read_cmdline(si);
 	read_build_id();
-	map_seed();
+	memory_init();
 	cpu_init(0);
 	if (!boot_record.tsc_khz)
 		calibrate();

@@ -30,12 +30,10 @@
  */
 #include "internal.h"
 
-#define INVLPG_MAX 32 /* pages; beyond it reloading CR3 costs less */
-
 static uint32_t lock;
 static uint64_t flush_generation;
 
-static void reload_cr3(void)
+void reload_cr3(void)
 {
 	__asm__ volatile("mov %0, %%cr3" : : "r"(pml4) : "memory");
 }
@@ -70,10 +68,6 @@ void flush_alone(uint64_t va, uint64_t pages)
 {
 	uint64_t end = va + pages * PAGE;
 
-	if (pages > INVLPG_MAX) {
-		reload_cr3();
-		return;
-	}
 	for (; va < end; va += PAGE)
 		__asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
 }
@@ -83,12 +77,12 @@ void flush(struct cpu *c)
 	uint64_t generation = __atomic_add_fetch(&flush_generation, 1, __ATOMIC_SEQ_CST);
 	uint32_t others = __atomic_load_n(&online, __ATOMIC_SEQ_CST) & ~(1u << c->index), i;
 
-	for (i = 0; i < GATE_MAX_CPUS; i++) {
+	for (i = 0; i < boot_record.cpus; i++) {
 		if (others >> i & 1)
 			send_ipi(i, GATE_VECTOR_FLUSH);
 	}
 	serve_flush(c);
-	for (i = 0; i < GATE_MAX_CPUS; i++) {
+	for (i = 0; i < boot_record.cpus; i++) {
 		while ((others >> i & 1) &&
 		       __atomic_load_n(&cpu_at(i)->flushed, __ATOMIC_ACQUIRE) < generation) {
 			serve_flush(c);

@@ -42,7 +42,7 @@
  */
 #define PTE_AD 0x60
 #define PTE_LARGE 0x80
-#define PTE_SEALED 0x200
+#define PTE_OPEN 0x200 /* of cells' pages: not sealed, rights may change */
 #define PTE_LIMBO 0x400 /* with P clear: in use until every CPU has flushed */
 #define PTE_GRANT_SHIFT 52
 
@@ -128,7 +128,7 @@ struct cpu {
 	union { /* copies of the argument page, checked and then used by one call */
 		struct gate_run runs[GATE_RUNS_MAX];
 		struct patch_place patches[GATE_PATCHES_MAX];
-		struct gate_port ports[GATE_PORTS_MAX];
+		uint64_t ports[GATE_PORTS_MAX]; /* struct gate_port */
 	};
 	struct tss tss;
 	uint8_t fault_stack[1024] __attribute__((aligned(16))); /* #DF */
@@ -264,7 +264,10 @@ void send_ipi(uint32_t cpu, uint32_t icr);
 void gate_lock(struct cpu *c);
 void gate_unlock(void);
 void serve_flush(struct cpu *c);
-void flush_alone(uint64_t va, uint64_t pages); /* while one CPU is online */
+#define INVLPG_MAX 16 /* pages; beyond it reloading CR3 costs less */
+/* While one CPU is online: these pages, everything. */
+void flush_alone(uint64_t va, uint64_t pages);
+void reload_cr3(void);
 /*
  * Until it returns other CPUs may use what page tables said before; then none does, nor this
  * one. Without the lock held.
@@ -272,7 +275,7 @@ void flush_alone(uint64_t va, uint64_t pages); /* while one CPU is online */
 void flush(struct cpu *c);
 
 /* ---- memory.c ---- */
-void map_seed(void);
+void memory_init(void); /* after the boot record's ranges are set: maps the seed */
 bool is_text(uint64_t va); /* mapped for cells, executable */
 
 /* ---- upcall.c ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Frames and pages: G1 to G3. `frame_state` says what each frame of usable RAM is; a page
- * table entry says where the page lies and, by PTE_SEALED and PTE_LIMBO, what may still be
+ * table entry says where the page lies and, by PTE_OPEN and PTE_LIMBO, what may still be
  * done with it. Both change under the gate's lock only. Page tables are never taken back, so
  * an entry, once it can be reached, stays.
  */
@@ -9,6 +9,7 @@
 
 #define TABLES 256 /* tables that need no frame of the cells: 512 MiB of address space */
 #define TABLE_ENTRY (PTE_P | PTE_W | PTE_U | PTE_A)
+#define DATA_PAGE (PTE_P | PTE_W | PTE_U | PTE_AD | PTE_OPEN | PTE_NX)
 #define CHUNK (512 * PAGE) /* what one table maps */
 
 typedef uint64_t unaligned64 __attribute__((aligned(1)));
@@ -23,7 +24,9 @@ static uint8_t frame_state[GATE_PHYS_MAX / PAGE]; /* enum gate_frame_state, of u
 static uint32_t tables_left = TABLES, pool_used;
 static uint64_t table_list; /* physical address of the first, 0 = none; next in word 0 */
 
-static const struct gate_range *recent = boot_record.free; /* where frames were last found */
+/* The free ranges, the bundle and the seed of the boot record; then an empty one. */
+static struct gate_range cell_ram[GATE_BOOT_RANGES + 3];
+static const struct gate_range *recent = cell_ram; /* where frames were last found */
 
 static uint64_t seed_pages; /* 0 after GATE_SEED_DONE */
 
@@ -35,19 +38,17 @@ static inline bool within(const struct gate_range *r, uint64_t pa, uint64_t byte
 }
 
 /* RAM that cells may have, whatever its state: all of [pa, pa + bytes) in one range. */
-static bool usable_range(uint64_t pa, uint64_t bytes)
+static __attribute__((noinline)) bool usable_range(uint64_t pa, uint64_t bytes)
 {
-	const struct gate_range seed = {boot_record.seed_phys,
-					boot_record.seed_phys + boot_record.seed_size};
-	unsigned int i;
+	const struct gate_range *r;
 
-	for (i = 0; i < GATE_BOOT_RANGES; i++) {
-		if (within(&boot_record.free[i], pa, bytes)) {
-			recent = &boot_record.free[i];
+	for (r = cell_ram; r->end; r++) {
+		if (within(r, pa, bytes)) {
+			recent = r;
 			return true;
 		}
 	}
-	return within(&boot_record.bundle, pa, bytes) || within(&seed, pa, bytes);
+	return false;
 }
 
 static ALWAYS_INLINE bool usable(uint64_t pa, uint64_t bytes)
@@ -80,7 +81,16 @@ static __attribute__((noinline)) int frames_refused(uint64_t pa, uint64_t pages)
 	return 0; /* all are free, in neighbouring ranges */
 }
 
-/* Is any of @n bytes, of @n words not 0? Eight a turn: see internal.h about instructions. */
+/* @step n times, eight a turn: the loop itself costs as much as the work. Changes n. */
+#define EACH(n, step)                                                  \
+	do {                                                           \
+		for (; (n) >= 8; (n) -= 8) {                           \
+			step; step; step; step; step; step; step; step; \
+		}                                                      \
+		for (; (n); (n)--)                                     \
+			step;                                          \
+	} while (0)
+
 static ALWAYS_INLINE bool any_byte(const uint8_t *at, uint64_t n)
 {
 	uint64_t all = 0;
@@ -96,10 +106,7 @@ static ALWAYS_INLINE bool any_word(const uint64_t *at, uint64_t n)
 {
 	uint64_t all = 0;
 
-	for (; n >= 8; n -= 8, at += 8)
-		all |= at[0] | at[1] | at[2] | at[3] | at[4] | at[5] | at[6] | at[7];
-	for (; n; n--)
-		all |= *at++;
+	EACH(n, all |= *at++);
 	return all;
 }
 
@@ -208,7 +215,7 @@ bool is_text(uint64_t va)
  * needs a flush.
  */
 static ALWAYS_INLINE int64_t do_runs(uint64_t n, int (*check)(struct gate_run r, struct gate_run *arg),
-				     void (*mark)(struct gate_run r), void (*finish)(struct gate_run r))
+				     void (*mark)(struct gate_run r), void (*finish)(struct gate_run r, bool marked))
 {
 	struct cpu *c = this_cpu();
 	struct gate_run *args = args_of(c);
@@ -222,7 +229,9 @@ static ALWAYS_INLINE int64_t do_runs(uint64_t n, int (*check)(struct gate_run r,
 	gate_lock(c);
 	alone = online == 1;
 	for (; n; n--, args++) {
-		r = *(volatile struct gate_run *)args; /* cells write there: used from this copy only */
+		const volatile struct gate_run *shared = args; /* cells write there: read once */
+
+		r = (struct gate_run){shared->va, shared->pa, shared->pages, shared->flags};
 		last = r.va + (r.pages - 1) * PAGE;
 		err = -EINVAL;
 		if (r.va % PAGE || !r.pages)
@@ -242,27 +251,39 @@ static ALWAYS_INLINE int64_t do_runs(uint64_t n, int (*check)(struct gate_run r,
 			mark(r);
 			continue;
 		}
-		finish(r);
-		if (mark)
+		finish(r, false);
+		if (mark && GATE_PAGES_MAX - room <= INVLPG_MAX)
 			flush_alone(r.va, r.pages);
 	}
+	if (mark && alone && GATE_PAGES_MAX - room > INVLPG_MAX)
+		reload_cr3();
 	if (kept != c->runs) {
 		gate_unlock();
 		flush(c);
 		gate_lock(c);
 		while (kept-- != c->runs)
-			finish(*kept);
+			finish(*kept, true);
 	}
 	gate_unlock();
 	return room == GATE_PAGES_MAX ? err : (int64_t)(GATE_PAGES_MAX - room);
 }
 
-/* Why these pages, which are not all empty, cannot be mapped. */
+/* Why these pages cannot be mapped: 0 when all are empty, tables may be missing. */
 static __attribute__((noinline)) int pages_refused(uint64_t va, uint64_t pages)
 {
-	for (; pages; pages--, va += PAGE) {
-		if (!missing(va) && *pte_of(va))
-			return *pte_of(va) & PTE_P ? -EEXIST : -EBUSY;
+	const uint64_t end = va + pages * PAGE;
+	const uint64_t *pte;
+	uint64_t next, n;
+
+	for (; va < end; va = next) {
+		next = (va | (CHUNK - 1)) + 1;
+		if (next > end)
+			next = end;
+		pte = pte_of(va);
+		for (n = missing(va) ? 0 : (next - va) / PAGE; n; n--, pte++) {
+			if (*pte)
+				return *pte & PTE_P ? -EEXIST : -EBUSY;
+		}
 	}
 	return 0;
 }
@@ -297,46 +318,46 @@ static ALWAYS_INLINE int check_map(struct gate_run r, struct gate_run *arg)
 	return any_word(pte_of(r.va), r.pages) ? pages_refused(r.va, r.pages) : 0;
 }
 
-static ALWAYS_INLINE void finish_map(struct gate_run r)
+static ALWAYS_INLINE void finish_map(struct gate_run r, bool marked)
 {
-	uint64_t *pte = pte_of(r.va), entry = r.pa | PTE_P | PTE_U | PTE_AD | PTE_NX;
+	uint64_t *pte = pte_of(r.va), entry = r.pa | DATA_PAGE, n = r.pages;
 	uint8_t *state = &frame_state[r.pa / PAGE];
-	unsigned int i;
 
-	if (r.flags & GATE_RUN_WRITE)
-		entry |= PTE_W;
-	if (r.flags & GATE_RUN_DEVICE) {
-		for (entry |= PTE_UC; r.pages; r.pages--, entry += PAGE)
-			*pte++ = entry;
+	if (!(r.flags & GATE_RUN_WRITE))
+		entry &= ~(uint64_t)PTE_W;
+	if (r.flags & GATE_RUN_DEVICE)
+		entry |= PTE_UC;
+	EACH(n, (*pte++ = entry, entry += PAGE));
+	if (r.flags & GATE_RUN_DEVICE)
 		return;
-	}
-	for (; r.pages >= 8; r.pages -= 8, pte += 8, state += 8) {
+	for (; r.pages >= 8; r.pages -= 8, state += 8)
 		*(unaligned64 *)state = 0x0101010101010101 * GATE_FRAME_MAPPED;
-#pragma GCC unroll 8
-		for (i = 0; i < 8; i++, entry += PAGE)
-			pte[i] = entry;
-	}
-	for (; r.pages; r.pages--, entry += PAGE) {
-		*pte++ = entry;
+	for (; r.pages; r.pages--)
 		*state++ = GATE_FRAME_MAPPED;
-	}
 }
 
-/* 0 when every page of the run is mapped and has the bits @want of @mask in its entry. */
-static ALWAYS_INLINE int check_pages(struct gate_run r, uint64_t mask, uint64_t want)
+/* Why not all of these pages are mapped, with the bits @want. */
+static __attribute__((noinline)) int pages_lack(uint64_t va, uint64_t want)
 {
-	const uint64_t *pte = pte_of(r.va), *end = pte + r.pages;
+	const uint64_t *pte = pte_of(va);
 
-	if (missing_for(r.va, r.pages))
+	while ((*pte & want) == want)
+		pte++;
+	if (*pte & PTE_P)
+		return -EPERM;
+	return *pte ? -EBUSY : -ENOENT;
+}
+
+/* 0 when every page of the run is mapped and has the bits @want, PTE_P among them. */
+static ALWAYS_INLINE int check_pages(struct gate_run r, uint64_t want)
+{
+	const uint64_t *pte = pte_of(r.va);
+	uint64_t all = want, n = r.pages;
+
+	if (missing_for(r.va, n))
 		return -ENOENT;
-	for (; pte < end; pte++) {
-		if ((*pte & (mask | PTE_P)) == (want | PTE_P))
-			continue;
-		if (*pte & PTE_P)
-			return -EPERM;
-		return *pte ? -EBUSY : -ENOENT;
-	}
-	return 0;
+	EACH(n, all &= *pte++);
+	return all == want ? 0 : pages_lack(r.va, want);
 }
 
 static ALWAYS_INLINE void set_state(uint64_t entry, enum gate_frame_state state)
@@ -347,7 +368,7 @@ static ALWAYS_INLINE void set_state(uint64_t entry, enum gate_frame_state state)
 
 static ALWAYS_INLINE int check_unmap(struct gate_run r, struct gate_run *arg)
 {
-	int err = r.flags ? -EINVAL : check_pages(r, 0, 0);
+	int err = r.flags ? -EINVAL : check_pages(r, PTE_P);
 
 	if (!err) /* who maps pages for somebody else need not remember their frames */
 		arg->pa = *pte_of(r.va) & PTE_ADDR;
@@ -364,31 +385,35 @@ static ALWAYS_INLINE void mark_unmap(struct gate_run r)
 	}
 }
 
-static ALWAYS_INLINE void finish_unmap(struct gate_run r)
+static ALWAYS_INLINE void finish_unmap(struct gate_run r, bool marked)
 {
-	uint64_t *pte = pte_of(r.va), *end = pte + r.pages;
+	uint64_t *pte = pte_of(r.va), n = r.pages;
 
-	for (; pte < end; pte++) {
-		set_state(*pte, GATE_FRAME_FREE);
-		*pte = 0;
-	}
+	EACH(n, (set_state(*pte, GATE_FRAME_FREE), *pte++ = 0));
 }
 
 static ALWAYS_INLINE int check_protect(struct gate_run r, struct gate_run *arg)
 {
-	uint64_t *pte = pte_of(r.va), *end = pte + r.pages;
+	uint64_t *pte = pte_of(r.va), n = r.pages;
 	int err = -EINVAL;
 
 	if (!(r.flags & ~(uint32_t)GATE_RUN_WRITE))
-		err = check_pages(r, PTE_SEALED | PTE_NX, PTE_NX);
-	for (; !err && pte < end; pte++)
-		*pte = (*pte & ~(uint64_t)PTE_W) | (r.flags & GATE_RUN_WRITE ? PTE_W : 0);
-	return err;
+		err = check_pages(r, PTE_P | PTE_OPEN);
+	if (err)
+		return err;
+	if (r.flags & GATE_RUN_WRITE)
+		EACH(n, *pte++ |= PTE_W);
+	else
+		EACH(n, *pte++ &= ~(uint64_t)PTE_W);
+	return 0;
 }
 
-static ALWAYS_INLINE void only_flush(struct gate_run r)
+static ALWAYS_INLINE void no_mark(struct gate_run r)
 {
-	(void)r;
+}
+
+static ALWAYS_INLINE void no_finish(struct gate_run r, bool marked)
+{
 }
 
 static ALWAYS_INLINE int check_seal(struct gate_run r, struct gate_run *arg)
@@ -398,25 +423,24 @@ static ALWAYS_INLINE int check_seal(struct gate_run r, struct gate_run *arg)
 	if (!in_window(r.va) || (r.flags != GATE_RUN_RODATA && (r.flags | text) != text) ||
 	    !(r.flags & 0xff))
 		return -EINVAL;
-	return check_pages(r, PTE_SEALED | PTE_W, PTE_W);
+	return check_pages(r, DATA_PAGE);
 }
 
 /* The page goes away, else one CPU could still write what another already executes. */
 static ALWAYS_INLINE void mark_seal(struct gate_run r)
 {
-	uint64_t *pte = pte_of(r.va), *end = pte + r.pages;
+	uint64_t *pte = pte_of(r.va), n = r.pages;
 
-	for (; pte < end; pte++)
-		*pte = (*pte & PTE_ADDR) | PTE_LIMBO;
+	EACH(n, *pte++ ^= DATA_PAGE ^ PTE_LIMBO);
 }
 
-static ALWAYS_INLINE void finish_seal(struct gate_run r)
+static ALWAYS_INLINE void finish_seal(struct gate_run r, bool marked)
 {
-	uint64_t *pte = pte_of(r.va), *end = pte + r.pages, bits = PTE_P | PTE_U | PTE_AD | PTE_SEALED;
+	uint64_t *pte = pte_of(r.va), n = r.pages, bits = PTE_P | PTE_U | PTE_AD;
 
 	bits |= r.flags & GATE_RUN_TEXT ? (uint64_t)(r.flags >> 8) << PTE_GRANT_SHIFT : PTE_NX;
-	for (; pte < end; pte++)
-		*pte = (*pte & PTE_ADDR) | bits;
+	bits ^= marked ? PTE_LIMBO : DATA_PAGE;
+	EACH(n, *pte++ ^= bits);
 }
 
 int64_t call_map(uint64_t n, uint64_t b, uint64_t c)
@@ -431,7 +455,7 @@ int64_t call_unmap(uint64_t n, uint64_t b, uint64_t c)
 
 int64_t call_protect(uint64_t n, uint64_t b, uint64_t c)
 {
-	return do_runs(n, check_protect, only_flush, only_flush);
+	return do_runs(n, check_protect, no_mark, no_finish);
 }
 
 int64_t call_seal(uint64_t n, uint64_t b, uint64_t c)
@@ -453,8 +477,16 @@ static void map_part(uint64_t from, uint64_t to, uint64_t bits)
 	}
 }
 
-void map_seed(void)
+void memory_init(void)
 {
+	const struct gate_range *from = boot_record.free;
+	struct gate_range *to = cell_ram;
+
+	while (from->end && from < &boot_record.free[GATE_BOOT_RANGES])
+		*to++ = *from++;
+	*to++ = (struct gate_range){boot_record.seed_phys,
+				    boot_record.seed_phys + boot_record.seed_size};
+	*to = boot_record.bundle;
 	map_part(seed_text, seed_rodata, (uint64_t)GATE_GRANT_ALL << PTE_GRANT_SHIFT);
 	map_part(seed_rodata, seed_data, PTE_NX);
 	map_part(seed_data, seed_limit, PTE_NX | PTE_W);
@@ -472,11 +504,15 @@ int64_t call_seed_done(uint64_t a, uint64_t b, uint64_t unused)
 		return -EALREADY;
 	}
 	seed_pages = 0;
-	mark_unmap(r);
-	gate_unlock();
-	flush(c);
-	gate_lock(c);
-	finish_unmap(r);
+	if (online != 1) {
+		mark_unmap(r);
+		gate_unlock();
+		flush(c);
+		gate_lock(c);
+	}
+	finish_unmap(r, online != 1);
+	if (online == 1)
+		reload_cr3();
 	gate_unlock();
 	*(struct gate_run *)args_of(c) = r;
 	return 0;
@@ -518,7 +554,7 @@ static uint8_t *sealed(uint64_t va)
 	if (!in_window(va) || missing(va))
 		return NULL;
 	entry = *pte_of(va);
-	if ((entry & (PTE_P | PTE_SEALED)) != (PTE_P | PTE_SEALED))
+	if ((entry & (PTE_P | PTE_OPEN)) != PTE_P)
 		return NULL;
 	return (uint8_t *)ram(entry & PTE_ADDR) + va % PAGE;
 }
