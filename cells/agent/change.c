@@ -265,9 +265,13 @@ static void answer_swap(struct agent_change *c, const struct swap_result *result
 	fill_swap(&reply, rows, c->staged, result);
 	r.body_case = THESEUS__RESPONSE__BODY_SWAP;
 	r.swap = &reply;
-	agent_answer(&c->call, &r);
+	/*
+	 * The answer comes last: its receiver may close the link at once, and what QEMU cannot
+	 * deliver then it keeps, page and all, until the device is reset.
+	 */
 	if (result->state == SWAP_FINALISED)
 		tell_everybody(&reply);
+	agent_answer(&c->call, &r);
 }
 
 static void collect_swap(struct agent_change *c)
