@@ -179,6 +179,8 @@ static void many_runs(void)
 	EXPECT(attempt(touch_write, DYN + 0x200000 + 503 * PAGE, NULL), 0);
 	EXPECT(attempt(touch_write, DYN + 0x200000 + 504 * PAGE, NULL), 1 + 14);
 	EXPECT(run_call(GATE_UNMAP, DYN + 0x200000 - 8 * PAGE, 0, 512, 0), 512);
+	EXPECT(attempt(touch_write, DYN + 0x200000 - 8 * PAGE, NULL), 1 + 14);
+	EXPECT(attempt(touch_write, DYN + 0x200000 + 503 * PAGE, NULL), 1 + 14);
 	EXPECT(attempt(touch_read, DYN + 0x200000, NULL), 1 + 14);
 	/* the same frames twice in one call */
 	r[0] = (struct gate_run){DYN, pa, 2, 0};
@@ -219,6 +221,11 @@ static void tables(void)
 			ret = -1;
 	}
 	EXPECT(ret, 1);
+	/* a run from where a table is missing into where one is, over a page in use */
+	EXPECT(run_call(GATE_MAP, far + (1ull << 34), pa + PAGE, 1, 0), 1);
+	EXPECT(run_call(GATE_MAP, far + (1ull << 34) - PAGE, pa + 2 * PAGE, 2, 0), -EEXIST);
+	EXPECT(frame(pa + 2 * PAGE), GATE_FRAME_FREE);
+	EXPECT(run_call(GATE_UNMAP, far + (1ull << 34), 0, 1, 0), 1);
 	/* each of these needs two tables; the pool has 256 */
 	for (i = 0; i < 130; i++) {
 		ret = run_call(GATE_MAP, far + (i << 30), pa + PAGE, 1, GATE_RUN_WRITE);

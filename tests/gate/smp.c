@@ -190,13 +190,13 @@ static void writer(uint64_t va)
 	}
 }
 
-static volatile uint64_t fault_vector, fault_address;
+static volatile uint64_t target, fault_vector, fault_address;
 
 static void victim(void (*fn)(uint64_t))
 {
 	struct gate_frame f = {0};
 
-	fault_vector = attempt(fn, DYN, &f) - 1;
+	fault_vector = attempt(fn, target, &f) - 1;
 	fault_address = f.cr2;
 }
 
@@ -214,6 +214,7 @@ static void shootdown(void)
 {
 	uint64_t pa = take_frames(2), i;
 
+	target = DYN;
 	for (i = 0; i < 20; i++) {
 		run_call(GATE_MAP, DYN, pa, 1, GATE_RUN_WRITE);
 		give(victim_reader);
@@ -245,11 +246,20 @@ static void shootdown(void)
 	}
 	EXPECT(i, 20);
 	/* sealing takes write access from the other CPU before anybody can execute */
+	target = GATE_CELL_WINDOW;
 	for (i = 0; i < 20; i++) {
-		EXPECT(run_call(GATE_MAP, GATE_CELL_WINDOW, pa, 1, GATE_RUN_WRITE), 1);
-		EXPECT(run_call(GATE_SEAL, GATE_CELL_WINDOW, 0, 1, GATE_RUN_TEXT), 1);
-		EXPECT(run_call(GATE_UNMAP, GATE_CELL_WINDOW, 0, 1, 0), 1);
+		run_call(GATE_MAP, target, pa, 1, GATE_RUN_WRITE);
+		give(victim_writer);
+		while (progress < 1000)
+			__builtin_ia32_pause();
+		if (run_call(GATE_SEAL, target, 0, 1, i % 2 ? GATE_RUN_TEXT : GATE_RUN_RODATA) != 1)
+			break;
+		flag = 1;
+		if (!wait_done() || fault_vector != 14 || fault_address != target)
+			break;
+		run_call(GATE_UNMAP, target, 0, 1, 0);
 	}
+	EXPECT(i, 20);
 	EXPECT(violations, 0);
 }
 
