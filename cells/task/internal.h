@@ -2,6 +2,7 @@
 #ifndef TASK_INTERNAL_H
 #define TASK_INTERNAL_H
 
+#include <theseus/ledger.h>
 #include <theseus/mapped.h>
 #include <theseus/switch.h>
 #include <theseus/task.h>
@@ -18,6 +19,12 @@ struct task_tls {
 };
 _Static_assert(offsetof(struct task_tls, canary) == 0x28, "psABI");
 
+enum kill {
+	KILL_NONE = 0,
+	KILL_ASKED = 1,
+	KILL_TOLD = 2, /* the task has seen it once; its next kill point is its end */
+};
+
 struct task {
 	struct task_head head; /* first: percpu.task */
 	struct switch_context ctx;
@@ -33,7 +40,7 @@ struct task {
 	bool detached;
 	bool started;
 	bool joining;    /* under the table's lock: a task waits for it in task_join() */
-	uint32_t killed; /* atomic */
+	uint32_t killed; /* enum kill, atomic */
 	struct task_exit exit;
 	struct task_event exited;
 	struct wait wait;
@@ -54,6 +61,16 @@ struct task_cpu {
 	struct timer_queue timers;
 };
 
+#define LEDGERS_MAX 32u /* cells that keep things for tasks; more are not told */
+
+/* Who provides ledger_ops. */
+struct ledgers {
+	struct spinlock lock;
+	uint64_t generation; /* + 1, in which they were looked up; 0 = never */
+	uint32_t n;
+	struct ledger_ops_h handles[LEDGERS_MAX];
+};
+
 struct tasks {
 	struct spinlock lock; /* slots, generations, n, reap */
 	struct task *slots[TASKS_MAX];
@@ -63,6 +80,8 @@ struct tasks {
 	struct task *reap;
 	struct sched_ops_h sched;
 	unsigned resched_vector;
+	struct ledgers ledgers;
+	struct task_stats stats; /* atomic */
 	struct task_cpu cpus[GATE_MAX_CPUS];
 };
 
@@ -107,8 +126,17 @@ bool sleep_end(struct task *task, int result);
 /* Deadlines of this CPU that have come. Masked. */
 void sleep_expire(struct task_cpu *cpu, uint64_t now_ns);
 
+/* ---- ledger.c ---- */
+/* Tells every cell that keeps things for tasks. A task at depth 0; may block. */
+void ledger_task_ended(uint64_t task);
+
 /* ---- life.c ---- */
 void life_end(enum task_end end, int64_t value, uint64_t fault) __attribute__((noreturn));
+/*
+ * A kill point of the running task. Result: 0; -ECANCELED: it was killed and has not been told
+ * before. Does not return when it has. At depth 0.
+ */
+int life_kill_point(void);
 /* Makes the task begin at its entry when it runs next; what is on its stack is forgotten. */
 void life_prepare(struct task *task);
 

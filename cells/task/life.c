@@ -9,6 +9,8 @@ CELL_EXPORT(task_exit);
 CELL_EXPORT(task_kill);
 CELL_EXPORT(task_self);
 CELL_EXPORT(task_killed);
+CELL_EXPORT(task_kill_point);
+CELL_EXPORT(task_stats);
 CELL_CONSUMES(task_ops);
 
 struct task_ref task_self(void)
@@ -20,7 +22,35 @@ struct task_ref task_self(void)
 
 bool task_killed(void)
 {
-	return __atomic_load_n(&current()->killed, __ATOMIC_RELAXED);
+	return __atomic_load_n(&current()->killed, __ATOMIC_RELAXED) != KILL_NONE;
+}
+
+int life_kill_point(void)
+{
+	struct task *task = current();
+
+	if (__atomic_load_n(&task->killed, __ATOMIC_RELAXED) == KILL_NONE)
+		return 0;
+	if (task->killed == KILL_TOLD)
+		life_end(TASK_KILLED, 0, 0);
+	__atomic_store_n(&task->killed, KILL_TOLD, __ATOMIC_RELAXED);
+	return -ECANCELED;
+}
+
+bool task_kill_point(void)
+{
+	return life_kill_point() < 0;
+}
+
+void task_stats(struct task_stats *ret_stats)
+{
+	const struct task_stats *s = &tasks()->stats;
+
+	*ret_stats = (struct task_stats){
+		.unwound = __atomic_load_n(&s->unwound, __ATOMIC_RELAXED),
+		.by_ledger = __atomic_load_n(&s->by_ledger, __ATOMIC_RELAXED),
+		.unwind_failures = __atomic_load_n(&s->unwind_failures, __ATOMIC_RELAXED),
+	};
 }
 
 /* ---- from the first instruction to the last ---- */
@@ -30,6 +60,7 @@ void life_end(enum task_end end, int64_t value, uint64_t fault)
 	struct tasks *t = tasks();
 	struct task *task = current();
 
+	ledger_task_ended(task->head.id);
 	upcall_mask();
 	task->exit = (struct task_exit){.end = end, .value = value, .fault = fault};
 	spin_lock(&t->lock);
@@ -200,7 +231,8 @@ int task_kill(struct task_ref ref)
 	spin_lock(&t->lock);
 	task = record_find(ref);
 	if (task && __atomic_load_n(&task->state, __ATOMIC_RELAXED) < TASK_EXITED) {
-		__atomic_store_n(&task->killed, 1, __ATOMIC_SEQ_CST);
+		if (task->killed == KILL_NONE)
+			__atomic_store_n(&task->killed, KILL_ASKED, __ATOMIC_SEQ_CST);
 		(void)sleep_end(task, -ECANCELED);
 		r = 0;
 	}

@@ -104,12 +104,14 @@ static void clear_timer(struct task *task)
 int task_event_wait(struct task_event *event, uint64_t seen, uint64_t deadline_ns)
 {
 	struct task *task = current();
-	int r = 0;
+	int r = life_kill_point();
 
+	if (r < 0)
+		return r;
 	if (task_event_count(event) > seen)
-		return task_killed() ? -ECANCELED : 0;
+		return 0;
 	if (deadline_ns != CLOCK_NEVER && deadline_ns <= clock_now_ns())
-		return task_killed() ? -ECANCELED : -ETIMEDOUT;
+		return -ETIMEDOUT;
 	upcall_mask();
 	if (link_to(event, seen, task)) {
 		/* a kill before this was not seen by the wait, one after it ends it */
@@ -124,7 +126,7 @@ int task_event_wait(struct task_event *event, uint64_t seen, uint64_t deadline_n
 		r = wait_take(&task->wait);
 	}
 	upcall_unmask();
-	return r;
+	return r == -ECANCELED ? life_kill_point() : r;
 }
 
 int task_sleep_until(uint64_t deadline_ns)

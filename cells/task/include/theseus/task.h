@@ -70,6 +70,7 @@ struct task_exit {
 	enum task_end end;
 	int64_t value;  /* completed: what the entry returned, or task_exit() was given */
 	uint64_t fault; /* faulted: upcall_fault_get() */
+	bool by_ledger; /* its stack was not unwound, or not to the end: the ledger gave back the rest */
 };
 
 /*
@@ -93,6 +94,13 @@ int task_kill(struct task_ref task);
 struct task_ref task_self(void);
 /* True when it was asked to end: it should return soon. */
 bool task_killed(void);
+/*
+ * A place where a kill may take effect; marks loops that never block. Returns unless the task
+ * was killed: then the first kill point that sees it is told (true), and from the second on
+ * the task ends there, unwound. Blocking calls are kill points too: their first says
+ * -ECANCELED. Context: a task at mask depth 0.
+ */
+bool task_kill_point(void);
 /* Lets others run; returns at once when nobody else can. */
 void task_yield(void);
 /* Blocking export. Result: 0, -ECANCELED. */
@@ -188,6 +196,14 @@ const char *task_state_name(enum task_state state);
 int task_at(uint32_t index, struct task_info *ret_info) MUST_USE;
 /* Tasks that are not reaped; idle tasks are not counted and not listed. */
 unsigned task_count(void);
+
+/* How tasks ended, since boot. */
+struct task_stats {
+	uint64_t unwound;          /* stacks that were unwound to their landing */
+	uint64_t by_ledger;        /* tasks that were ended without, or not unwound to the end */
+	uint64_t unwind_failures;  /* unwindings that were given up: a fault in one, no information */
+};
+void task_stats(struct task_stats *ret_stats);
 
 /* ---- boot ---- */
 
