@@ -58,7 +58,7 @@ static inline __attribute__((unused)) int test_end(struct test *test, enum test_
 	do {                                                                                \
 		if (!(condition))                                                           \
 			return test_end((test), TEST_FAILED,                                \
-					__FILE__ ":" TEST_STRING(__LINE__) ": " #condition); \
+					__FILE_NAME__ ":" TEST_STRING(__LINE__) ": " #condition); \
 	} while (0)
 #define TEST_SKIP(test, why) return test_end((test), TEST_SKIPPED, (why))
 
