@@ -35,6 +35,8 @@
 #define PERCPU_NMIS 320
 #define PERCPU_XSAVE_BYTES 324
 #define PERCPU_XSAVE_MASK 328
+#define PERCPU_LOCK_ORDER 336
+#define PERCPU_HELD 344
 
 /* struct percpu_landing */
 #define LANDING_OUTER 0

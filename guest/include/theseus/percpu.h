@@ -11,13 +11,15 @@
 
 #include <theseus/cell.h>
 
-#define TASK_NAME_MAX 32u /* bytes, NUL included */
+#define TASK_NAME_MAX 32u     /* bytes, NUL included */
+#define SPINLOCKS_HELD_MAX 8u /* by one CPU at a time */
 
 /* How every task record starts, so that a fault can be described without asking `task`. */
 struct task_head {
 	uint64_t id;                     /* task_id() of its handle; never 0 */
 	uint64_t stack_start, stack_end; /* [start, end) without guard pages */
 	char name[TASK_NAME_MAX];
+	uint64_t sync[32]; /* all zero at first; the rest is theseus/sync.h's */
 };
 
 /*
@@ -28,7 +30,7 @@ struct percpu_landing {
 	struct percpu_landing *outer;
 	uint64_t rsp;   /* as switch_protect() left it */
 	uint32_t depth; /* mask depth to return with */
-	uint32_t locks; /* percpu.locks then: more at a fault means that a lock would stay held */
+	uint32_t locks; /* percpu.locks then: a fault releases what was taken since */
 };
 
 struct percpu {
@@ -39,11 +41,13 @@ struct percpu {
 	uint64_t spare_stack;            /* top; between two tasks, and of the last-resort entry */
 	uint64_t parked_rsp;  /* a parked CPU's registers are on the stack from here on */
 	uint64_t scratch;     /* of the fault entry; before the CPU starts: switch_cpu_entry() */
-	uint32_t locks;       /* spinlocks held */
+	uint32_t locks;       /* spinlocks held: how many of held[] count */
 	uint32_t resched;     /* somebody else should run: looked at when upcalls end */
 	uint32_t nmis;        /* NMIs taken at CPL 3 */
 	uint32_t xsave_bytes; /* size of an XSAVE area for xsave_mask */
 	uint32_t xsave_mask;  /* the features of boot_record.xcr0; XCR0 may have more */
+	const struct iface_slot *lock_order; /* checked builds: slot of lock_order_ops; or NULL */
+	void *held[SPINLOCKS_HELD_MAX];      /* struct spinlock, oldest first: theseus/spinlock.h */
 };
 
 #define PERCPU_OFFSET(field) (offsetof(struct gate_cpu, cells) + offsetof(struct percpu, field))
@@ -62,6 +66,8 @@ _Static_assert(PERCPU_OFFSET(resched) == 316, "ABI");
 _Static_assert(PERCPU_OFFSET(nmis) == 320, "ABI");
 _Static_assert(PERCPU_OFFSET(xsave_bytes) == 324, "ABI");
 _Static_assert(PERCPU_OFFSET(xsave_mask) == 328, "ABI");
+_Static_assert(PERCPU_OFFSET(lock_order) == 336, "ABI");
+_Static_assert(PERCPU_OFFSET(held) == 344, "ABI");
 _Static_assert(offsetof(struct percpu_landing, rsp) == 8, "ABI");
 _Static_assert(offsetof(struct percpu_landing, depth) == 16, "ABI");
 _Static_assert(offsetof(struct percpu_landing, locks) == 20, "ABI");
