@@ -48,6 +48,7 @@ static int ps_run(struct command_io *io, int argc, const char *const *argv)
 {
 	char owner[CELL_NAME_MAX];
 	struct task_info task;
+	uint32_t cursor = 0;
 
 	(void)argv;
 	if (argc != 1) {
@@ -56,7 +57,7 @@ static int ps_run(struct command_io *io, int argc, const char *const *argv)
 	}
 	print(io, "%-12s %-20s %-9s %3s %12s %10s %6s  %s\n", "ID", "NAME", "STATE", "CPU",
 	      "TIME/us", "SWITCHES", "STACK", "CELL");
-	for (uint32_t i = 0; task_at(i, &task) == 0; i++) {
+	while (task_next(&cursor, &task) == 0) {
 		owner_name(task.owner, owner);
 		print(io, "%-12llx %-20s %-9s %3u %12llu %10llu %6llu  %s\n",
 		      (unsigned long long)task_id(task.task), task.name,

@@ -71,10 +71,20 @@ struct ledgers {
 	struct ledger_ops_h handles[LEDGERS_MAX];
 };
 
+/* Slots come in chunks that stay: a handle is looked up without a lock. */
+#define CHUNK_SLOTS 256u
+
+struct task_chunk {
+	struct task *tasks[CHUNK_SLOTS]; /* NULL: free */
+	uint32_t generations[CHUNK_SLOTS];
+	uint32_t next_free[CHUNK_SLOTS]; /* slot + 1 behind it in the list of free ones */
+};
+
 struct tasks {
-	struct spinlock lock; /* slots, generations, n, reap */
-	struct task *slots[TASKS_MAX];
-	uint32_t generations[TASKS_MAX];
+	struct spinlock lock; /* chunks, n, reap */
+	struct task_chunk *chunks[TASKS_MAX / CHUNK_SLOTS];
+	uint32_t n_slots;               /* in all chunks */
+	uint32_t first_free, last_free; /* slot + 1; the one free longest is taken first */
 	uint32_t n;
 	uint32_t started; /* task_start() was called */
 	struct task *reap;
@@ -87,6 +97,15 @@ struct tasks {
 
 struct tasks *tasks(void);
 
+/* The task in a slot that is or was in use. */
+static inline struct task *task_in(uint32_t slot)
+{
+	const struct task_chunk *chunk =
+		__atomic_load_n(&tasks()->chunks[slot / CHUNK_SLOTS], __ATOMIC_ACQUIRE);
+
+	return chunk->tasks[slot % CHUNK_SLOTS];
+}
+
 /* The running task; NULL before task_start(). */
 static inline struct task *current(void)
 {
@@ -97,7 +116,7 @@ static inline struct task *current(void)
 /* A record in state initing with a stack, in no slot. Result: 0, -ENOMEM. */
 int record_create(const char *name, size_t stack_bytes, struct task **ret_task) MUST_USE;
 void record_free(struct task *task);
-/* Gives it a slot and thereby an id. Result: 0, -EAGAIN. */
+/* Gives it a slot and thereby an id. Result: 0, -EAGAIN, -ENOMEM. Not under locks. */
 int record_enter(struct task *task) MUST_USE;
 /* Under tasks()->lock. NULL: stale. */
 struct task *record_find(struct task_ref ref);

@@ -4,7 +4,8 @@
 
 #include "internal.h"
 
-CELL_EXPORT(task_at);
+CELL_EXPORT(task_next);
+CELL_EXPORT(task_describe);
 CELL_EXPORT(task_count);
 CELL_EXPORT(task_state_name);
 
@@ -55,32 +56,94 @@ void record_free(struct task *task)
 	heap_free(task);
 }
 
+/* One more chunk of slots, unless there are free ones again. */
+static int add_chunk(void)
+{
+	struct task_chunk *chunk = heap_alloc(CELL_SELF, sizeof(*chunk));
+	struct tasks *t = tasks();
+	uint32_t first;
+	int r = 0;
+
+	if (!chunk)
+		return -ENOMEM;
+	memset(chunk, 0, sizeof(*chunk));
+	spin_lock(&t->lock);
+	first = t->n_slots;
+	if (first == TASKS_MAX) {
+		r = t->first_free ? 0 : -EAGAIN;
+	} else if (!t->first_free) {
+		for (uint32_t i = 0; i + 1 < CHUNK_SLOTS; i++)
+			chunk->next_free[i] = first + i + 2;
+		t->first_free = first + 1;
+		t->last_free = first + CHUNK_SLOTS;
+		__atomic_store_n(&t->chunks[first / CHUNK_SLOTS], chunk, __ATOMIC_RELEASE);
+		t->n_slots = first + CHUNK_SLOTS;
+		chunk = NULL;
+	}
+	spin_unlock(&t->lock);
+	heap_free(chunk);
+	return r;
+}
+
+static bool take_slot(struct tasks *t, struct task *task)
+{
+	uint32_t slot = t->first_free - 1, i = slot % CHUNK_SLOTS;
+	struct task_chunk *chunk;
+
+	if (!t->first_free)
+		return false;
+	chunk = t->chunks[slot / CHUNK_SLOTS];
+	t->first_free = chunk->next_free[i];
+	if (!t->first_free)
+		t->last_free = 0;
+	if (++chunk->generations[i] == 0)
+		chunk->generations[i] = 1;
+	task->slot = slot;
+	task->generation = chunk->generations[i];
+	task->head.id = task_id((struct task_ref){slot, task->generation});
+	chunk->tasks[i] = task;
+	t->n++;
+	return true;
+}
+
+static void give_slot(struct tasks *t, uint32_t slot)
+{
+	struct task_chunk *chunk = t->chunks[slot / CHUNK_SLOTS];
+	uint32_t last = t->last_free - 1;
+
+	chunk->tasks[slot % CHUNK_SLOTS] = NULL;
+	chunk->next_free[slot % CHUNK_SLOTS] = 0;
+	if (t->last_free)
+		t->chunks[last / CHUNK_SLOTS]->next_free[last % CHUNK_SLOTS] = slot + 1;
+	else
+		t->first_free = slot + 1;
+	t->last_free = slot + 1;
+	t->n--;
+}
+
 int record_enter(struct task *task)
 {
 	struct tasks *t = tasks();
-	int r = -EAGAIN;
+	bool taken;
+	int r = 0;
 
-	spin_lock(&t->lock);
-	for (uint32_t i = 0; i < TASKS_MAX; i++) {
-		if (t->slots[i])
-			continue;
-		if (++t->generations[i] == 0)
-			t->generations[i] = 1;
-		task->slot = i;
-		task->generation = t->generations[i];
-		task->head.id = task_id((struct task_ref){i, task->generation});
-		t->slots[i] = task;
-		t->n++;
-		r = 0;
-		break;
+	for (;;) {
+		spin_lock(&t->lock);
+		taken = take_slot(t, task);
+		spin_unlock(&t->lock);
+		if (taken)
+			return 0;
+		r = add_chunk();
+		if (r < 0)
+			return r;
 	}
-	spin_unlock(&t->lock);
-	return r;
 }
 
 struct task *record_find(struct task_ref ref)
 {
-	struct task *task = ref.slot < TASKS_MAX ? tasks()->slots[ref.slot] : NULL;
+	struct task *task = ref.slot < __atomic_load_n(&tasks()->n_slots, __ATOMIC_ACQUIRE)
+				    ? task_in(ref.slot)
+				    : NULL;
 
 	return task && task->generation == ref.generation ? task : NULL;
 }
@@ -92,8 +155,7 @@ void record_reap(struct task *task)
 	while (__atomic_load_n(&task->ctx.running, __ATOMIC_ACQUIRE))
 		__builtin_ia32_pause();
 	spin_lock(&t->lock);
-	t->slots[task->slot] = NULL;
-	t->n--;
+	give_slot(t, task->slot);
 	spin_unlock(&t->lock);
 	record_free(task);
 }
@@ -157,19 +219,29 @@ static void describe(const struct task *task, struct task_info *ret_info)
 	memcpy(ret_info->name, task->head.name, sizeof(ret_info->name));
 }
 
-int task_at(uint32_t index, struct task_info *ret_info)
+int task_next(uint32_t *cursor, struct task_info *ret_info)
 {
 	struct tasks *t = tasks();
-	int r = -ENOENT;
+	const struct task *task = NULL;
 
 	spin_lock(&t->lock);
-	for (uint32_t i = 0; i < TASKS_MAX; i++) {
-		if (!t->slots[i] || index-- != 0)
-			continue;
-		describe(t->slots[i], ret_info);
-		r = 0;
-		break;
-	}
+	while (!task && *cursor < t->n_slots)
+		task = task_in((*cursor)++);
+	if (task)
+		describe(task, ret_info);
 	spin_unlock(&t->lock);
-	return r;
+	return task ? 0 : -ENOENT;
+}
+
+int task_describe(struct task_ref ref, struct task_info *ret_info)
+{
+	struct tasks *t = tasks();
+	const struct task *task;
+
+	spin_lock(&t->lock);
+	task = record_find(ref);
+	if (task)
+		describe(task, ret_info);
+	spin_unlock(&t->lock);
+	return task ? 0 : -ESTALE;
 }

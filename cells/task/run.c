@@ -140,7 +140,7 @@ static bool switch_away(struct task_cpu *cpu, struct task *from)
 {
 	const struct sched_ops *ops = sched();
 	int slot = ops->pick(cpu->cpu);
-	struct task *to = slot >= 0 ? tasks()->slots[slot] : cpu->idle;
+	struct task *to = slot >= 0 ? task_in((uint32_t)slot) : cpu->idle;
 	uint64_t now;
 
 	if (to == from)

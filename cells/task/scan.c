@@ -82,9 +82,9 @@ static __attribute__((noinline)) int scan_all(const struct task_range *ranges, u
 	struct scan s = scan_of(ranges, n);
 	struct tasks *t = tasks();
 
-	for (unsigned i = 0; i < TASKS_MAX; i++) {
-		if (t->slots[i] && t->slots[i]->state < TASK_EXITED &&
-		    hit(&s, t->slots[i], here, ret_hit))
+	for (uint32_t i = 0; i < t->n_slots; i++) {
+		if (task_in(i) && task_in(i)->state < TASK_EXITED &&
+		    hit(&s, task_in(i), here, ret_hit))
 			return 1;
 	}
 	for (unsigned i = 0; i < cpu_count(); i++) {
@@ -114,8 +114,8 @@ unsigned task_restart_waits(const struct task_range *ranges, unsigned n)
 	struct task *task;
 
 	spin_lock(&t->lock);
-	for (unsigned i = 0; i < TASKS_MAX; i++) {
-		task = t->slots[i];
+	for (uint32_t i = 0; i < t->n_slots; i++) {
+		task = task_in(i);
 		if (!task || __atomic_load_n(&task->state, __ATOMIC_ACQUIRE) != TASK_BLOCKED ||
 		    __atomic_load_n(&task->ctx.running, __ATOMIC_ACQUIRE))
 			continue;

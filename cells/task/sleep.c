@@ -2,6 +2,7 @@
 #include "internal.h"
 
 CELL_EXPORT(task_event_signal);
+CELL_EXPORT(task_event_signal_one);
 CELL_EXPORT(task_event_wait);
 CELL_EXPORT_BLOCKING(task_sleep_until);
 
@@ -26,23 +27,64 @@ void sleep_expire(struct task_cpu *cpu, uint64_t now_ns)
 	spin_unlock(&cpu->timer_lock);
 }
 
+/* ---- who waits for an event: a list by slots, under the event's lock ---- */
+
+static void append(struct task_event *event, struct task *task)
+{
+	task->wait.next = 0;
+	task->wait.before = event->last;
+	if (event->last)
+		task_in(event->last - 1)->wait.next = task->slot + 1;
+	else
+		event->first = task->slot + 1;
+	event->last = task->slot + 1;
+	task->wait.linked = 1;
+}
+
+static void leave(struct task_event *event, struct task *task)
+{
+	uint32_t next = task->wait.next, before = task->wait.before;
+
+	if (before)
+		task_in(before - 1)->wait.next = next;
+	else
+		event->first = next;
+	if (next)
+		task_in(next - 1)->wait.before = before;
+	else
+		event->last = before;
+	/* from here on its wait does not look at the event again */
+	__atomic_store_n(&task->wait.linked, 0, __ATOMIC_RELEASE);
+}
+
+/* Ends the first wait; one that something else has ended does not count. */
+static bool wake_first(struct task_event *event)
+{
+	struct task *task = task_in(event->first - 1);
+
+	leave(event, task);
+	return sleep_end(task, 0);
+}
+
 void task_event_signal(struct task_event *event)
 {
-	struct task *task;
-	uint32_t slot;
+	spin_lock(&event->lock);
+	__atomic_store_n(&event->count, event->count + 1, __ATOMIC_RELEASE);
+	while (event->first)
+		(void)wake_first(event);
+	spin_unlock(&event->lock);
+}
+
+bool task_event_signal_one(struct task_event *event)
+{
+	bool woken = false;
 
 	spin_lock(&event->lock);
 	__atomic_store_n(&event->count, event->count + 1, __ATOMIC_RELEASE);
-	slot = event->waiters;
-	event->waiters = 0;
-	while (slot) {
-		task = tasks()->slots[slot - 1];
-		slot = task->wait.next;
-		/* from here on its wait does not look at the event again */
-		__atomic_store_n(&task->wait.linked, 0, __ATOMIC_RELEASE);
-		(void)sleep_end(task, 0);
-	}
+	while (event->first && !woken)
+		woken = wake_first(event);
 	spin_unlock(&event->lock);
+	return woken;
 }
 
 /* Links @task to @event unless it was signalled; the wait has begun then. */
@@ -54,9 +96,7 @@ static bool link_to(struct task_event *event, uint64_t seen, struct task *task)
 	wait = event->count <= seen;
 	if (wait) {
 		task->wait.event = event;
-		task->wait.next = event->waiters;
-		task->wait.linked = 1;
-		event->waiters = task->slot + 1;
+		append(event, task);
 		__atomic_store_n(&task->state, TASK_BLOCKED, __ATOMIC_RELAXED);
 		wait_begin(&task->wait);
 	}
@@ -66,18 +106,11 @@ static bool link_to(struct task_event *event, uint64_t seen, struct task *task)
 
 static void unlink_from(struct task_event *event, struct task *task)
 {
-	uint32_t *at;
-
 	if (!__atomic_load_n(&task->wait.linked, __ATOMIC_ACQUIRE))
 		return;
 	spin_lock(&event->lock);
-	if (task->wait.linked) {
-		at = &event->waiters;
-		while (*at != task->slot + 1)
-			at = &tasks()->slots[*at - 1]->wait.next;
-		*at = task->wait.next;
-		task->wait.linked = 0;
-	}
+	if (task->wait.linked)
+		leave(event, task);
 	spin_unlock(&event->lock);
 }
 

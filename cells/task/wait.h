@@ -22,7 +22,7 @@ struct task_event;
 struct wait {
 	uint64_t word;            /* result << 32 | enum wait_status: ends in one step */
 	struct task_event *event; /* that it is linked to */
-	uint32_t next;            /* slot + 1 of the next waiter of that event */
+	uint32_t next, before;    /* slot + 1 of the neighbours among that event's waiters */
 	uint32_t linked;
 	struct timer timer;
 	uint32_t timer_cpu;

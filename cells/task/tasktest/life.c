@@ -106,7 +106,7 @@ static void a_wait_times_out_or_not(void)
 	task_event_signal(e);
 	CHECK_EQUAL(task_event_wait(e, 0, 0), 0);
 	CHECK_EQUAL(task_event_wait(e, 1, clock_after(CLOCK_MS)), -ETIMEDOUT);
-	CHECK_EQUAL(e->waiters, 0);
+	CHECK_EQUAL(e->first, 0);
 }
 
 static void no_wake_is_lost(void)
@@ -149,6 +149,39 @@ static void yielding_costs(void)
 	(void)task_kill(self);
 	(void)finish(other);
 	(void)finish(self);
+}
+
+static bool blocks(struct task_ref task)
+{
+	uint64_t limit = clock_after(10 * CLOCK_S);
+
+	while (info_of_task(task).state != TASK_BLOCKED && clock_now_ns() < limit)
+		task_yield();
+	return info_of_task(task).state == TASK_BLOCKED;
+}
+
+static void one_signal_wakes_the_one_who_waited_longest(void)
+{
+	struct task_ref tasks[4];
+
+	CHECK(!task_event_signal_one(&shared()->event));
+	for (unsigned i = 0; i < 4; i++) {
+		tasks[i] = start(ROLE_WAIT, 9, 1);
+		CHECK(blocks(tasks[i]));
+	}
+	/* one from the middle leaves */
+	CHECK_EQUAL(task_kill(tasks[1]), 0);
+	CHECK_EQUAL(finish(tasks[1]).value, -ECANCELED);
+	CHECK(task_event_signal_one(&shared()->event));
+	CHECK_EQUAL(finish(tasks[0]).value, 0);
+	CHECK_EQUAL(info_of_task(tasks[2]).state, TASK_BLOCKED);
+	CHECK(task_event_signal_one(&shared()->event));
+	CHECK_EQUAL(finish(tasks[2]).value, 0);
+	CHECK_EQUAL(info_of_task(tasks[3]).state, TASK_BLOCKED);
+	CHECK(task_event_signal_one(&shared()->event));
+	CHECK_EQUAL(finish(tasks[3]).value, 0);
+	CHECK(!task_event_signal_one(&shared()->event));
+	CHECK_EQUAL(shared()->event.count, 5);
 }
 
 static void tasks_on_one_cpu_share_it(void)
@@ -239,6 +272,8 @@ const struct test life_tests[] = {
 	{"a wait times out or not", a_wait_times_out_or_not, 1},
 	{"no wake is lost", no_wake_is_lost, 1},
 	{"no wake is lost between CPUs", no_wake_is_lost_between_cpus, 2},
+	{"one signal wakes the one who waited longest",
+	 one_signal_wakes_the_one_who_waited_longest, 1},
 	{"yielding costs", yielding_costs, 1},
 	{"tasks on one CPU share it", tasks_on_one_cpu_share_it, 1},
 	{"an idle CPU takes work", an_idle_cpu_takes_work, 2},

@@ -90,10 +90,8 @@ struct task_info info_of_task(struct task_ref task)
 {
 	struct task_info info;
 
-	for (uint32_t i = 0; task_at(i, &info) == 0; i++) {
-		if (task_id(info.task) == task_id(task))
-			return info;
-	}
+	if (task_describe(task, &info) == 0)
+		return info;
 	fail_at("task is not listed", __LINE__);
 	return (struct task_info){.running = false};
 }

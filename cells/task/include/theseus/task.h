@@ -118,8 +118,9 @@ int task_sleep_until(uint64_t deadline_ns) MUST_USE;
  */
 struct task_event {
 	struct spinlock lock;
-	uint32_t waiters; /* slot + 1 of the first; 0 = none */
-	uint64_t count;   /* signals so far */
+	uint32_t first, last; /* slot + 1 of who waits, longest first; 0 = none */
+	uint32_t reserved;
+	uint64_t count; /* signals so far */
 };
 
 static inline uint64_t task_event_count(const struct task_event *event)
@@ -127,8 +128,16 @@ static inline uint64_t task_event_count(const struct task_event *event)
 	return __atomic_load_n(&event->count, __ATOMIC_ACQUIRE);
 }
 
-/* Wakes all who wait. Any context, interrupt handlers included. */
+/*
+ * Wakes all who wait, in the order they came. Any context, interrupt handlers included. Who
+ * signals and then blocks is followed, on its CPU, by those it woke: no interrupt, no tick.
+ */
 void task_event_signal(struct task_event *event);
+/*
+ * Wakes the one who has waited longest; who begins to wait with an older count returns at
+ * once, too. Result: whether somebody was woken, whose wait returns 0. Any context.
+ */
+bool task_event_signal_one(struct task_event *event);
 
 /*
  * Waits until @event was signalled more than @seen times. Result: 0; -ETIMEDOUT; -ECANCELED
@@ -192,8 +201,13 @@ struct task_info {
 };
 
 const char *task_state_name(enum task_state state);
-/* The @index-th task in slot order; -ENOENT past the end. */
-int task_at(uint32_t index, struct task_info *ret_info) MUST_USE;
+/*
+ * The next task in slot order from *@cursor on, which starts at 0 and moves behind it.
+ * Result: 0; -ENOENT past the end. A task that is there all the time is seen exactly once.
+ */
+int task_next(uint32_t *cursor, struct task_info *ret_info) MUST_USE;
+/* Result: 0, -ESTALE. */
+int task_describe(struct task_ref task, struct task_info *ret_info) MUST_USE;
 /* Tasks that are not reaped; idle tasks are not counted and not listed. */
 unsigned task_count(void);
 
