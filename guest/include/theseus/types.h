@@ -39,6 +39,14 @@ struct frame_run {
 		take_v_;                                \
 	})
 
+/*
+ * Last member of every handle that somebody owns: nothing. Where ownership is analysed
+ * (tests/mustnot/model) it is what the compilers' own tracking of memory follows.
+ */
+#ifndef OWNERSHIP_TOKEN
+#define OWNERSHIP_TOKEN
+#endif
+
 #define MUST_USE __attribute__((warn_unused_result))
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -64,6 +64,7 @@ struct handle {
 	uint32_t type; /* 0 = none */
 	uint32_t slot;
 	uint64_t generation;
+	OWNERSHIP_TOKEN
 };
 
 /* Who an object belongs to; reclaimed with either. */

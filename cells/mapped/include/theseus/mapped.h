@@ -27,6 +27,7 @@ enum mapped_kind {
 struct mapped {
 	uint32_t slot;
 	uint32_t generation;
+	OWNERSHIP_TOKEN
 };
 
 struct mapped_info {

@@ -17,6 +17,7 @@
 struct task_ref {
 	uint32_t slot;
 	uint32_t generation; /* never 0 */
+	OWNERSHIP_TOKEN
 };
 
 /* The same as one number, as in object_owner.task and in listings. */
