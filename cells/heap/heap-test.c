@@ -465,7 +465,7 @@ static struct heap_type make_type(const char *name, size_t bytes)
 {
 	struct heap_type type = {0};
 
-	assert_int_equal(heap_type_create(CELL(7), name, bytes, &type), 0);
+	assert_int_equal(heap_type_create(CELL(7), name, bytes, OBJECT_NO_OPS, &type), 0);
 	return type;
 }
 
@@ -526,15 +526,19 @@ static void test_object_refusals(void **state)
 
 	(void)state;
 	start(RAM);
-	assert_int_equal(heap_type_create(CELL(1), "", 8, &type), -EINVAL);
-	assert_int_equal(heap_type_create(CELL(1), "0123456789012345678901234567890", 8, &type), 0);
-	assert_int_equal(heap_type_create(CELL(1), "01234567890123456789012345678901", 8, &type),
+	assert_int_equal(heap_type_create(CELL(1), "", 8, OBJECT_NO_OPS, &type), -EINVAL);
+	assert_int_equal(heap_type_create(CELL(1), "0123456789012345678901234567890", 8,
+					  OBJECT_NO_OPS, &type),
+			 0);
+	assert_int_equal(heap_type_create(CELL(1), "01234567890123456789012345678901", 8,
+					  OBJECT_NO_OPS, &type),
 			 -EINVAL);
-	assert_int_equal(heap_type_create(CELL(1), "a", 0, &type), -EINVAL);
-	assert_int_equal(heap_type_create(CELL(1), "a", HEAP_OBJECT_MAX + 1, &type), -EINVAL);
-	assert_int_equal(heap_type_create(CELL(1), "a", HEAP_OBJECT_MAX, &type), 0);
-	assert_int_equal(heap_type_create(CELL(1), "a", 8, &second), -EEXIST);
-	assert_int_equal(heap_type_create(CELL(2), "a", 8, &second), 0);
+	assert_int_equal(heap_type_create(CELL(1), "a", 0, OBJECT_NO_OPS, &type), -EINVAL);
+	assert_int_equal(heap_type_create(CELL(1), "a", HEAP_OBJECT_MAX + 1, OBJECT_NO_OPS, &type),
+			 -EINVAL);
+	assert_int_equal(heap_type_create(CELL(1), "a", HEAP_OBJECT_MAX, OBJECT_NO_OPS, &type), 0);
+	assert_int_equal(heap_type_create(CELL(1), "a", 8, OBJECT_NO_OPS, &second), -EEXIST);
+	assert_int_equal(heap_type_create(CELL(2), "a", 8, OBJECT_NO_OPS, &second), 0);
 	assert_int_equal(object_create((struct heap_type){0}, owner, &h), -EINVAL);
 	assert_int_equal(object_create((struct heap_type){type.id + 256}, owner, &h), -EINVAL);
 	assert_int_equal(object_create((struct heap_type){200}, owner, &h), -EINVAL);
@@ -572,12 +576,12 @@ static void test_many_types(void **state)
 		name[4] = (char)('0' + i / 100);
 		name[5] = (char)('0' + i / 10 % 10);
 		name[6] = (char)('0' + i % 10);
-		assert_int_equal(heap_type_create(CELL(1), name, 8, &types[i]),
+		assert_int_equal(heap_type_create(CELL(1), name, 8, OBJECT_NO_OPS, &types[i]),
 				 i < TYPES_MAX ? 0 : -ENOMEM);
 	}
 	old = types[77];
 	assert_int_equal(heap_type_destroy(types[77]), 0);
-	assert_int_equal(heap_type_create(CELL(1), name, 24, &types[77]), 0);
+	assert_int_equal(heap_type_create(CELL(1), name, 24, OBJECT_NO_OPS, &types[77]), 0);
 	assert_int_not_equal(types[77].id, old.id);
 	assert_int_equal(heap_type_destroy(old), -ESTALE);
 	for (unsigned i = 0; i < TYPES_MAX; i++)
@@ -699,7 +703,7 @@ static void test_object_failures(void **state)
 			assert_int_equal(sim_start(&__provide_cell_ops__mapped), 0);
 			assert_int_equal(sim_start(&__provide_cell_ops__heap), 0);
 			*(in_gate ? &sim.fail_in : &sim.frames_fail_in) = nth;
-			r = heap_type_create(CELL(1), "thing", 12000, &type);
+			r = heap_type_create(CELL(1), "thing", 12000, OBJECT_NO_OPS, &type);
 			while (r == 0 && sim.failures == 0 && made < 40) {
 				r = object_create(type, (struct object_owner){CELL(1), 1}, &h);
 				made += r == 0;
@@ -709,7 +713,8 @@ static void test_object_failures(void **state)
 			assert_true(r == 0 || r == -ENOMEM);
 			assert_int_equal(stats(1).objects, made);
 			if (type.id == 0)
-				assert_int_equal(heap_type_create(CELL(1), "thing", 12000, &type),
+				assert_int_equal(heap_type_create(CELL(1), "thing", 12000,
+								  OBJECT_NO_OPS, &type),
 						 0);
 			assert_int_equal(object_create(type, (struct object_owner){CELL(1), 1}, &h),
 					 0);

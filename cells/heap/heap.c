@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "internal.h"
+#include "object.h"
 
 #include <theseus/handoff.h>
 
 struct heap_state {
 	struct blocks blocks;
 	struct types types;
+	struct owners owners;
 };
 
 CELL_INFO(.name = "heap", .version = "1.0.0", .safety = CELL_UNSAFE,
@@ -20,6 +21,11 @@ struct blocks *heap_blocks(void)
 struct types *heap_types(void)
 {
 	return &heap.types;
+}
+
+struct owners *heap_owners(void)
+{
+	return &heap.owners;
 }
 
 void *heap_alloc(struct cell_ref owner, size_t bytes)

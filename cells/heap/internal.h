@@ -6,11 +6,11 @@
  *              each is accounted to an owner
  *   account.c  what each CPU did for each owner
  *   heap.c     the state, and the public plain heap
- *   object.c   typed objects, in chunks that are blocks of nobody
+ *   object.h   typed objects
  *
- * Locks, outermost first: of all types, of a type, of a class, of the arenas. No gate call is
- * made under one: regions are made and dropped when all are released. Caches and accounts
- * belong to a CPU and are used masked.
+ * Locks, outermost first: of all types, of a type, of the objects of a task, of a class, of
+ * the arenas. No gate call is made under one: regions are made and dropped when all are
+ * released. Caches and accounts belong to a CPU and are used masked.
  */
 #ifndef HEAP_INTERNAL_H
 #define HEAP_INTERNAL_H
@@ -190,15 +190,12 @@ static inline unsigned heap_this_cpu(void)
 }
 #endif
 
-/* ---- heap.c ---- */
-
-struct blocks *heap_blocks(void);
-
-/* ---- object.c ---- */
+/* ---- heap.c: the state ---- */
 
 #define TYPES_MAX 256u
 
 struct type;
+struct owners;
 
 struct types {
 	struct spinlock lock; /* of making and ending types */
@@ -207,6 +204,8 @@ struct types {
 	struct type *types[TYPES_MAX]; /* never freed, used again */
 };
 
+struct blocks *heap_blocks(void);
 struct types *heap_types(void);
+struct owners *heap_owners(void);
 
 #endif

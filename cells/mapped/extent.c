@@ -160,6 +160,11 @@ struct mapped_stats *extent_stats(void)
 	return &mapped.stats;
 }
 
+uint32_t *extent_owned(uint64_t task)
+{
+	return &mapped.owned[task % TASK_LISTS];
+}
+
 /* ---- free space by size ---- */
 
 struct bin {
@@ -262,6 +267,7 @@ uint32_t extent_split(uint32_t slot, uint32_t pages)
 	rest->start = e->start + (uint64_t)pages * PAGE_SIZE;
 	rest->pages = e->pages - pages;
 	rest->more = 0;
+	rest->task = 0;
 	memset(rest->runs, 0, sizeof(rest->runs));
 	rest->prev = slot;
 	rest->next = e->next;
@@ -313,6 +319,7 @@ int extent_take(enum arena_id arena, uint32_t pages, unsigned flags, uint64_t al
 	e->use = EXTENT_BUSY;
 	e->flags = (uint8_t)flags;
 	e->more = 0;
+	e->task = 0;
 	memset(e->runs, 0, sizeof(e->runs));
 	*ret_slot = slot;
 	return 0;
@@ -349,6 +356,7 @@ int extent_cut_seed(uint64_t start, uint32_t pages, uint32_t *ret_slot)
 	e->use = EXTENT_BUSY;
 	e->flags = EXTENT_ADOPTED;
 	e->more = 0;
+	e->task = 0;
 	memset(e->runs, 0, sizeof(e->runs));
 	*ret_slot = slot;
 	return 0;

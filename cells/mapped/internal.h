@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two halves of `mapped`: extent.c divides address space, mapped.c fills it.
+ * The parts of `mapped`: extent.c divides address space, mapped.c fills it, owner.c knows
+ * which regions go with which task.
  *
  * Address space is a list of extents in address order that covers each arena without gaps.
  * An extent is a slot of one growing table, and a region's handle names that slot. Splitting
@@ -40,7 +41,9 @@ _Static_assert((GATE_DYNAMIC_END - GATE_DYNAMIC) >> PAGE_SHIFT <= UINT32_MAX, "p
 #define EXTENT_GUARDED 1u /* its first and its last page stay unmapped */
 #define EXTENT_ADOPTED 2u /* mapped by the seed: the gate knows the frames, runs are empty */
 
-#define EXTENT_RUNS_INLINE 4u
+#define EXTENT_DOOMED 4u /* its task ended while it was BUSY: who made it so drops it */
+
+#define EXTENT_RUNS_INLINE 2u
 #define EXTENT_RUNS_MORE 6u
 
 struct extent {
@@ -48,13 +51,17 @@ struct extent {
 	uint8_t use;         /* enum extent_use */
 	uint8_t kind;        /* enum mapped_kind */
 	uint8_t arena;       /* enum arena_id */
-	uint8_t flags;       /* EXTENT_GUARDED, EXTENT_ADOPTED */
+	uint8_t flags;       /* EXTENT_GUARDED and so on */
 	uint32_t prev, next; /* neighbours by address; next also chains free slots and run slots */
 	union {
 		struct {
 			uint64_t start; /* address, guards included */
 			uint32_t pages; /* guards included */
 			uint32_t more;  /* slot with more runs */
+			uint64_t task;  /* whose region it is; 0 = nobody's */
+			struct {
+				uint32_t prev, next; /* regions of the same task: owner.c */
+			} owned;
 			union {
 				struct run runs[EXTENT_RUNS_INLINE]; /* unused: count 0 */
 				struct {
@@ -86,6 +93,8 @@ struct arena {
 	uint32_t head[BIN_CLASSES][BIN_STEPS];
 };
 
+#define TASK_LISTS 4096u
+
 struct mapped_state {
 	struct spinlock lock;
 	struct spinlock
@@ -96,6 +105,7 @@ struct mapped_state {
 	uint32_t free_slot;
 	struct arena arenas[_ARENA_MAX];
 	struct mapped_stats stats;
+	uint32_t owned[TASK_LISTS]; /* first region of tasks with equal low bits */
 };
 
 /* ---- extent.c ---- */
@@ -121,6 +131,7 @@ uint32_t slot_take(void); /* one that slots_lock_with() made sure of */
 void slot_give(uint32_t slot);
 
 struct mapped_stats *extent_stats(void);
+uint32_t *extent_owned(uint64_t task);
 
 /*
  * Cuts @pages out of free space, such that the first page after a guard page (if @flags say
@@ -138,6 +149,11 @@ int extent_cut_seed(uint64_t start, uint32_t pages, uint32_t *ret_slot) MUST_USE
 
 /* Gives address space back for FREE or QUARANTINE, joined with neighbours of the same use. */
 void extent_give(uint32_t slot, enum extent_use use);
+
+/* ---- owner.c ---- */
+
+/* With the lock held; nothing if the region belongs to no task. */
+void extent_unbind(struct extent *e);
 
 /* ---- mapped.c ---- */
 

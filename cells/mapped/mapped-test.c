@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <theseus/frames.h>
+#include <theseus/ledger.h>
 #include <theseus/mapped.h>
 
 extern const struct cell_ops __provide_cell_ops__frames, __provide_cell_ops__mapped;
+extern const struct ledger_ops __provide_ledger_ops__mapped;
 
 #define RAM 4000u /* pages */
 #define DEVICE_PA 0xd0000000ull
@@ -361,6 +363,47 @@ static void test_many_at_once(void **state)
 	assert_int_equal(stats().refused, 1);
 	assert_int_equal(stats().regions, 0);
 	mapped_drop_many(region, 0);
+	check_frames(SIM_BUNDLE_PAGES);
+}
+
+/* ---- of a task ---- */
+
+static void end_task(uint64_t task)
+{
+	__provide_ledger_ops__mapped.task_ended(task);
+}
+
+static void test_bound_to_a_task(void **state)
+{
+	enum { N = 40, SAME_LIST = 5 + 4096 };
+	struct mapped r[N];
+
+	(void)state;
+	start(RAM);
+	for (unsigned i = 0; i < N; i++) {
+		r[i] = create(i % 2 ? MAPPED_DATA : MAPPED_STACK, PAGE_SIZE);
+		assert_int_equal(mapped_bind(r[i], i % 4 ? 5 : SAME_LIST), 0);
+	}
+	assert_int_equal(mapped_bind(r[1], 0), 0);
+	assert_int_equal(mapped_bind(r[2], 6), 0);
+	mapped_drop(&r[3]); /* what is dropped early is dropped once */
+	end_task(0);
+	end_task(7);
+	assert_int_equal(stats().regions, N - 1);
+	end_task(5);
+	end_task(5);
+	assert_int_equal(stats().regions, N / 4 + 2);
+	assert_int_equal(mapped_bind(r[5], 5), -ESTALE);
+	(void)view(r[1]);
+	(void)view(r[2]);
+	end_task(6);
+	assert_int_equal(stats().regions, N / 4 + 1);
+	end_task(SAME_LIST);
+	assert_int_equal(stats().regions, 1);
+	mapped_drop(&r[1]);
+	assert_int_equal(mapped_bind((struct mapped){0, 0}, 5), -ESTALE);
+	assert_int_equal(mapped_bind((struct mapped){1u << 30, 1}, 5), -ESTALE);
+	assert_int_equal(stats().refused, 0);
 	check_frames(SIM_BUNDLE_PAGES);
 }
 
@@ -869,6 +912,7 @@ int main(void)
 		cmocka_unit_test(test_protect),
 		cmocka_unit_test(test_raw),
 		cmocka_unit_test(test_many_at_once),
+		cmocka_unit_test(test_bound_to_a_task),
 		cmocka_unit_test(test_fragmented),
 		cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_create_many),

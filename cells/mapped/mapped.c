@@ -545,6 +545,7 @@ static struct extent *region_busy(struct mapped region, bool drop)
 		uint32_t next = e->generation == UINT32_MAX ? 1 : e->generation + 1;
 
 		__atomic_store_n(&e->generation, next, __ATOMIC_RELEASE);
+		extent_unbind(e);
 		extent_stats()->regions--;
 		extent_stats()->pages -= body_pages(e);
 	}
@@ -613,6 +614,7 @@ int mapped_protect(struct mapped region, bool writable)
 {
 	struct extent *e = region_busy(region, false);
 	uint64_t done, undone;
+	bool doomed;
 	int r = -EINVAL;
 
 	if (!e)
@@ -624,7 +626,10 @@ int mapped_protect(struct mapped region, bool writable)
 	}
 	slots_lock();
 	e->use = EXTENT_LIVE;
+	doomed = e->flags & EXTENT_DOOMED;
 	slots_unlock();
+	if (doomed)
+		mapped_drop(&region);
 	return r;
 }
 CELL_EXPORT(mapped_protect);

@@ -31,7 +31,7 @@ void swap_wake(void)
 static int swap_init(const struct cell_boot *boot)
 {
 	(void)boot;
-	return heap_type_create(CELL_SELF, "swap", sizeof(struct swap_transaction),
+	return heap_type_create(CELL_SELF, "swap", sizeof(struct swap_transaction), OBJECT_NO_OPS,
 				&swap_state.type);
 }
 

@@ -78,20 +78,46 @@ struct heap_type {
 };
 
 /*
+ * What a type does when the ledger ends its objects: drop() runs once for each object of a
+ * task that ended, with no lock held. The object is behind no handle any more (object_get()
+ * and object_destroy() refuse @h), and its memory is freed when drop() returns, also by a
+ * fault. It may destroy other objects. Whoever destroys an object himself does himself what
+ * drop() does.
+ */
+struct object_ops {
+	void (*drop)(struct handle h, void *object);
+};
+IFACE_DEFINE(object_ops);
+#define OBJECT_NO_OPS ((struct object_ops_h){{0, 0}})
+
+/*
  * Registers a type by the cell that defines it. @name (1..CELL_NAME_MAX - 1 bytes) is copied.
- * Objects have @bytes bytes, 1..HEAP_OBJECT_MAX.
+ * Objects have @bytes bytes, 1..HEAP_OBJECT_MAX. @ops may be OBJECT_NO_OPS.
  * Result: 0; -EEXIST (@server has a type of this name); -EINVAL; -ENOMEM.
  */
 int heap_type_create(struct cell_ref server, const char *name, size_t bytes,
-		     struct heap_type *ret_type) MUST_USE;
+		     struct object_ops_h ops, struct heap_type *ret_type) MUST_USE;
+/*
+ * The type that @server created under @name, for a server that comes back with fresh state:
+ * types and objects outlive it. Result: 0, -ENOENT.
+ */
+int heap_type_find(struct cell_ref server, const char *name, struct heap_type *ret_type) MUST_USE;
 int heap_type_destroy(struct heap_type type) MUST_USE; /* -EBUSY while objects live, -ESTALE */
 
-/* A zeroed object, accounted to owner.cell. Result: 0, -ENOMEM, -EINVAL (type, owner). */
+/* Live objects of @type, those included that the ledger is ending; 0 for a stale type. */
+uint64_t object_count(struct heap_type type);
+
+/*
+ * A zeroed object, accounted to owner.cell. With owner.task it goes when that task ends (a
+ * task that has ended already takes nothing with it). Result: 0, -ENOMEM, -EINVAL (type, owner).
+ */
 int object_create(struct heap_type type, struct object_owner owner,
 		  struct handle *ret_handle) MUST_USE;
 /* The object behind @h if it lives and is of @type, else NULL. Borrowed until return. */
 void *object_get(struct heap_type type, struct handle h) MUST_USE;
 int object_destroy(struct heap_type type, struct handle h); /* 0, -ESTALE */
+/* The object belongs to @owner from now on. Result: 0, -ESTALE, -EINVAL (owner), -ENOMEM. */
+int object_set_owner(struct heap_type type, struct handle h, struct object_owner owner) MUST_USE;
 /*
  * Calls @each for every live object of @type; stops when it returns non-zero and returns that.
  * @each may create objects (they may or may not be visited) and destroy any. The caller sees

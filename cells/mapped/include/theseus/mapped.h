@@ -78,6 +78,14 @@ void mapped_drop(struct mapped *region);
 void mapped_drop_many(struct mapped *regions, unsigned n);
 
 /*
+ * The region belongs to @task (task_id(); 0: to nobody, as at first) and is dropped when that
+ * task ends; the owner may drop it before. For regions whose only handle is on that task's
+ * stack or in its objects. A task that has ended already takes nothing with it.
+ * Result: 0, -ESTALE.
+ */
+int mapped_bind(struct mapped region, uint64_t task) MUST_USE;
+
+/*
  * As mapped_drop, but the addresses are never used again: for old code that a stale
  * pointer may still name. The frames are free afterwards.
  */
