@@ -49,6 +49,11 @@ static const struct ctl_option build_options[] = {
 	{NULL},
 };
 
+static const struct ctl_option new_options[] = {
+	{"sdk", 0, "FILE", "description of the SDK (default: $THESEUS_SDK, else as installed)"},
+	{NULL},
+};
+
 static const struct ctl_option push_options[] = {
 	{"timeout", 0, "T", "how long upload and linking may take (default: 30s)"},
 	{NULL},
@@ -84,6 +89,8 @@ const struct ctl_command ctl_commands[] = {
 	{"cells", "", 0, 0, 0, NULL, "the cells that are loaded", cmd_cells},
 	{"cell show", "CELL", 1, 1, 0, NULL, "everything about a loaded cell", cmd_cell_show},
 	{"cell deps", "CELL", 1, 1, 0, deps_options, "what a cell depends on", cmd_cell_deps},
+	{"cell new", "NAME", 1, 1, 0, new_options,
+	 "writes a cell in two versions, with a test and a Makefile", cmd_cell_new},
 	{"cell build", "DIR | SRC... -o FILE", 1, -1, 0, build_options,
 	 "makes a bundle of one cell out of its C files", cmd_cell_build},
 	{"cell inspect", "FILE", 1, 1, 0, NULL, "what is in a bundle", cmd_cell_inspect},

@@ -63,16 +63,32 @@ const char *run_build_dir(char buf[PATH_SIZE])
 	return buf;
 }
 
+/*
+ * Where the installed files are: as configured, or, for an installation that was moved as a
+ * whole, where they lie from this program's bin/.
+ */
+static const char *data_dir(char buf[PATH_SIZE])
+{
+	static const char beside[] = "/../share/theseus";
+	size_t n;
+
+	if (!access(THESEUS_DATADIR "/theseus.elf", R_OK) || !program_dir(buf))
+		return THESEUS_DATADIR;
+	n = strlen(buf);
+	if (n + sizeof(beside) > PATH_SIZE)
+		return THESEUS_DATADIR;
+	memcpy(buf + n, beside, sizeof(beside));
+	return buf;
+}
+
 int run_find_file(struct ctl *c, enum run_file which, char *buf, size_t size)
 {
 	static const struct {
 		const char *env, *built, *installed;
 	} rows[] = {
-		[RUN_GUEST] = {"THESEUS_GUEST", "guest/theseus.elf",
-			       THESEUS_DATADIR "/theseus.elf"},
-		[RUN_BUNDLE] = {"THESEUS_BUNDLE", "cells/boot.cells",
-				THESEUS_DATADIR "/boot.cells"},
-		[RUN_SDK] = {"THESEUS_SDK", "cells/sdk.conf", THESEUS_DATADIR "/sdk/sdk.conf"},
+		[RUN_GUEST] = {"THESEUS_GUEST", "guest/theseus.elf", "theseus.elf"},
+		[RUN_BUNDLE] = {"THESEUS_BUNDLE", "cells/boot.cells", "boot.cells"},
+		[RUN_SDK] = {"THESEUS_SDK", "cells/sdk.conf", "sdk/sdk.conf"},
 	};
 	char dir[PATH_SIZE];
 	const char *path = getenv(rows[which].env), *build = run_build_dir(dir);
@@ -83,7 +99,7 @@ int run_find_file(struct ctl *c, enum run_file which, char *buf, size_t size)
 	else if (build)
 		n = snprintf(buf, size, "%s/%s", build, rows[which].built);
 	else
-		n = snprintf(buf, size, "%s", rows[which].installed);
+		n = snprintf(buf, size, "%s/%s", data_dir(dir), rows[which].installed);
 	if (n < 0 || (size_t)n >= size)
 		return ctl_error(c, CTL_FAILED, "environment", "%s is too long", rows[which].env);
 	if (access(buf, R_OK))

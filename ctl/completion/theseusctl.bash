@@ -14,6 +14,7 @@ _theseusctl_options() {
 	stop) echo "--timeout" ;;
 	log) echo "--follow --since" ;;
 	"cell deps") echo "--reverse --dot" ;;
+	"cell new") echo "--sdk" ;;
 	"cell build") echo "--output --sdk --define --sequence --debug" ;;
 	push) echo "--timeout" ;;
 	swap-cell) echo "--stage --dry-run --expect-generation --timeout" ;;
@@ -24,7 +25,7 @@ _theseusctl_options() {
 
 _theseusctl() {
 	local verbs="run ls status stop kill console log cells cell push swap-cell exec symbols metrics demo help"
-	local cell_verbs="show deps build inspect"
+	local cell_verbs="show deps new build inspect"
 	local demo_verbs="swap"
 	local globals="--name --socket --domain --connect --json --quiet --help --version"
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}

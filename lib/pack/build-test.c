@@ -188,6 +188,28 @@ static void test_define(void **state)
 	buf_done(&warnings);
 }
 
+/* Sources here, public headers there: a folder may hold nothing but include/. */
+static void test_headers_apart(void **state)
+{
+	char dir[TEST_PATH], file[TEST_PATH];
+	struct buf warnings = {0};
+	struct packed p;
+
+	(void)state;
+	make_dir("apart");
+	make_dir("apart/include");
+	test_write(root, "apart/include/apart.h", "long apart_do(long a);\n");
+	test_write(root, "apart.c",
+		   "#include <apart.h>\n" CELL("\"2.0.0\"") "CELL_EXPORT(apart_do);\n"
+							   "long apart_do(long a) { return a; }\n");
+	sub(dir, "apart");
+	sub(file, "apart.c");
+	p = build_ok((const char *[]){file, dir, NULL}, NULL, &warnings);
+	assert_string_equal(p.manifest->exports[0]->signature, "long int (long int)");
+	packed_done(&p);
+	buf_done(&warnings);
+}
+
 /* A new edition of a public header counts more than the one of the SDK. */
 static void test_own_headers(void **state)
 {
@@ -222,7 +244,7 @@ static void test_refusals(void **state)
 	sub(path, "cell/notes.txt");
 	expect((const char *[]){path, NULL}, "no-source", "notes.txt");
 	sub(path, "sdk");
-	expect((const char *[]){path, NULL}, "no-source", "no C file");
+	expect((const char *[]){path, NULL}, "no-source", "neither a C file nor include/");
 	expect((const char *[]){NULL}, "no-source", "nothing to compile");
 	test_write(root, "broken.c", "int f(void) { return nothing; }\n");
 	sub(path, "broken.c");
@@ -265,6 +287,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_folder),   cmocka_unit_test(test_files),
 		cmocka_unit_test(test_define),   cmocka_unit_test(test_own_headers),
+		cmocka_unit_test(test_headers_apart),
 		cmocka_unit_test(test_refusals), cmocka_unit_test(test_bad_sdk),
 	};
 

@@ -61,6 +61,7 @@ void sdk_done(struct sdk *sdk)
 {
 	list_free(sdk->includes);
 	list_free(sdk->flags);
+	free(sdk->example);
 	abi_index_done(&sdk->abi);
 	*sdk = (struct sdk){0};
 }
@@ -97,6 +98,11 @@ static int read_line(const char *path, char *line, struct sdk_lines *l, struct r
 		return strings_take(&l->flags, strdup(value));
 	if (strcmp(line, "include") == 0)
 		return strings_take(&l->includes, beside(path, value));
+	if (strcmp(line, "example") == 0) {
+		free(l->sdk->example);
+		l->sdk->example = beside(path, value);
+		return l->sdk->example ? 0 : -ENOMEM;
+	}
 	if (strcmp(line, "abi") != 0)
 		return reasons_add(reasons, "bad-sdk", "%s: '%s' is nothing an SDK has", path,
 				   line);
@@ -192,13 +198,14 @@ static int add_folder(struct build *b, const char *dir)
 		free(names[i]);
 	}
 	free(names);
-	if (r == 0 && n == 0)
-		r = reasons_add(b->reasons, "no-source", "%s: no C file in this folder", dir);
 	if (r == 0 && asprintf(&include, "%s/include", dir) < 0)
 		return -ENOMEM;
 	if (r == 0 && stat(include, &st) == 0 && S_ISDIR(st.st_mode))
 		return strings_take(&b->own_includes, include);
 	free(include);
+	if (r == 0 && n == 0)
+		r = reasons_add(b->reasons, "no-source",
+				"%s: neither a C file nor include/ in this folder", dir);
 	return r;
 }
 

@@ -7,6 +7,7 @@
  *   include DIR    a folder of headers, in search order; at least one
  *   abi FILE       the ABI index of those headers
  *   flag FLAG      one argument for the compiler
+ *   example DIR    the cell that `theseusctl cell new` copies
  */
 #ifndef THESEUS_LIB_PACK_BUILD_H
 #define THESEUS_LIB_PACK_BUILD_H
@@ -16,6 +17,7 @@
 struct sdk {
 	char **includes; /* NULL-terminated */
 	char **flags;    /* NULL-terminated */
+	char *example;   /* NULL: it has none */
 	struct abi_index abi;
 };
 
