@@ -119,6 +119,8 @@ static int adopt_all(const struct seed_handoff *seed, struct slice bundle,
 	r = namespace_create(records, n, 0, &loader_state()->namespace, report);
 	for (uint32_t i = 0; i < n && r == 0; i++)
 		r = verify(&cells[i], loader_state()->namespace, report);
+	for (uint32_t i = 0; i < n && r == 0; i++)
+		r = record_read_fdes(records[i], report);
 	return r;
 }
 

@@ -7,9 +7,12 @@
 #include <theseus/frames.h>
 #include <theseus/gate-call.h>
 #include <theseus/handoff.h>
+#include <theseus/unwind.h>
 
 #include "stage.h"
 #include "state.h"
+
+extern const struct iface_slot __slot_unwind_tables_ops__loader; /* unwind.c */
 
 _Static_assert(sizeof(((struct seed_mark *)0)->name) == LOADER_MARK_NAME, "handoff.h");
 
@@ -84,6 +87,7 @@ void loader_start(const struct cell_boot *boot)
 	}
 	if (adopt_cells(seed, bundle, &report) < 0)
 		die("adopting the seed's cells", &report);
+	unwind_attach(IFACE(unwind_tables_ops, loader));
 	loader_mark("adopt", "");
 	load_rest(&later, bundle);
 	free_seed();

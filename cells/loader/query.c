@@ -350,9 +350,7 @@ int loader_locate(uint64_t addr, struct loader_location *ret_location)
 
 	if (addr < GATE_CELL_WINDOW || addr >= GATE_CELL_WINDOW_END)
 		return -ENOENT;
-	/* masked, so that the count falls in bounded time; whoever frees waits for it */
-	upcall_mask();
-	__atomic_add_fetch(&s->locating, 1, __ATOMIC_SEQ_CST);
+	reader_begin(s);
 	ns = __atomic_load_n(&s->namespace, __ATOMIC_ACQUIRE);
 	if (ns)
 		r = namespace_locate(ns, window_at(addr));
@@ -367,8 +365,7 @@ int loader_locate(uint64_t addr, struct loader_location *ret_location)
 	} else if (ns && locate_stub(ns, window_at(addr), &l)) {
 		result = 0;
 	}
-	__atomic_sub_fetch(&s->locating, 1, __ATOMIC_RELEASE);
-	upcall_unmask();
+	reader_end(s);
 	if (result == 0)
 		*ret_location = l;
 	return result;

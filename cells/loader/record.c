@@ -15,6 +15,7 @@ void record_free(struct record *r)
 	heap_free(r->sections);
 	heap_free(r->functions);
 	heap_free(r->sites);
+	heap_free(r->fdes);
 	heap_free(r->strings);
 	heap_free(r);
 }
@@ -164,30 +165,43 @@ static void fill_lists(struct record *r, const struct manifest_cell *m, char **n
 		r->consumes[r->n_consumes++] = add_string(next, consume);
 }
 
-/* In the order of their sections and values, which is the order of their addresses to be. */
-static void sort_functions(struct record_function *f, uint32_t n)
+static uint32_t key(const uint8_t *element)
 {
+	uint32_t k;
+
+	memcpy(&k, element, sizeof(k));
+	return k;
+}
+
+static void swap_bytes(uint8_t *a, uint8_t *b, size_t n)
+{
+	while (n-- > 0) {
+		uint8_t t = *a;
+
+		*a++ = *b;
+		*b++ = t;
+	}
+}
+
+void record_sort(void *array, uint32_t n, size_t bytes)
+{
+	uint8_t *base = array;
+
 	/* heap sort: no recursion, no bad case for an attacker to find */
 	for (uint32_t start = n / 2, end = n; end > 1;) {
 		uint32_t root, child;
-		struct record_function t;
 
-		if (start > 0) {
+		if (start > 0)
 			start--;
-		} else {
-			end--;
-			t = f[end];
-			f[end] = f[0];
-			f[0] = t;
-		}
+		else
+			swap_bytes(base, base + --end * bytes, bytes);
 		for (root = start; (child = 2 * root + 1) < end; root = child) {
-			if (child + 1 < end && f[child].at < f[child + 1].at)
+			if (child + 1 < end &&
+			    key(base + child * bytes) < key(base + (child + 1) * bytes))
 				child++;
-			if (f[root].at >= f[child].at)
+			if (key(base + root * bytes) >= key(base + child * bytes))
 				break;
-			t = f[root];
-			f[root] = f[child];
-			f[child] = t;
+			swap_bytes(base + root * bytes, base + child * bytes, bytes);
 		}
 	}
 }
@@ -205,7 +219,8 @@ static void fill_object(struct record *r, const struct object *o, const struct l
 				.name = add_string(next, object_symbol_name(o, &s)),
 			};
 	}
-	sort_functions(r->functions, r->n_functions);
+	/* in the order of their sections and values, which is the order of their addresses to be */
+	record_sort(r->functions, r->n_functions, sizeof(*r->functions));
 	for (uint32_t i = 1; i < o->n_sections; i++) {
 		struct elf64_shdr s = object_section(o, i);
 

@@ -9,6 +9,7 @@
 
 #include <theseus/mapped.h>
 
+#include "fde.h"
 #include "link.h"
 #include "manifest.h"
 
@@ -90,6 +91,8 @@ struct record {
 	struct record_function *functions; /* by address */
 	struct record_site *sites;
 	uint32_t sites_max;
+	struct fde *fdes; /* by address */
+	uint32_t n_fdes;
 	char *strings;
 };
 
@@ -107,6 +110,15 @@ int record_create(const struct manifest_cell *m, const struct object *o,
 
 /* Turns offsets into addresses, once, when the regions are placed. */
 void record_place(struct record *r);
+
+/* Sorts an array of structures that begin with the uint32_t to sort by. */
+void record_sort(void *array, uint32_t n, size_t bytes);
+
+/*
+ * Lists the unwind information of a linked cell (unwind.c). Result: 0; -EINVAL with a reason;
+ * -ENOMEM.
+ */
+int record_read_fdes(struct record *r, struct loader_report *report);
 
 /* Adds a site. Result: 0, -ERANGE (addend too large for a record), -ENOSPC. */
 int record_add_site(struct record *r, const struct link_site *site, uint32_t import);

@@ -377,6 +377,8 @@ static int link_cells(struct loader_stage *stage, struct loader_report *report)
 		if (!cell->new->keeps_state)
 			memory[LINK_STATE].bytes = NULL;
 		r = stage_link(cell, stage->after, memory, false, report);
+		if (r == 0)
+			r = record_read_fdes(cell->new, report);
 		if (r < 0 && error != -ENOMEM)
 			error = r;
 		if (stage->boot)

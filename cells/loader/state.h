@@ -22,7 +22,7 @@ struct loader_state {
 	struct namespace *namespace; /* what runs */
 	struct namespace *retiring; /* after a commit, until it is finalised: for loader_locate() */
 	struct loader_stage *stage; /* the one that exists */
-	uint32_t locating;          /* callers inside loader_locate(), which takes no lock */
+	uint32_t locating;          /* between reader_begin() and reader_end() */
 	uint32_t busy;              /* a stage exists or is being made */
 	uint32_t slot_pages;        /* of IFACE_TABLE that are mapped */
 	uint32_t slot_pages_sealed;
@@ -33,6 +33,22 @@ struct loader_state {
 
 /* The cell's state: one for all its files. */
 struct loader_state *loader_state(void);
+
+/*
+ * Around a look at the namespaces without the lock: masked, so that the count falls in bounded
+ * time. Who frees one waits until nobody looks.
+ */
+static inline void reader_begin(struct loader_state *s)
+{
+	upcall_mask();
+	__atomic_add_fetch(&s->locating, 1, __ATOMIC_SEQ_CST);
+}
+
+static inline void reader_end(struct loader_state *s)
+{
+	__atomic_sub_fetch(&s->locating, 1, __ATOMIC_RELEASE);
+	upcall_unmask();
+}
 
 /* Notes when a step of the boot ended: "WHAT CELL". */
 void loader_mark(const char *what, const char *cell);

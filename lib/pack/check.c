@@ -98,9 +98,7 @@ bool pack_resolves_to_zero(const struct pack *p, const struct object_symbol *s)
 	    pack_declared(p, ABI_FUNCTION, s->name))
 		return false;
 	/* the assembler names the GOT whenever it uses GOTPCREL; no relocation refers to it */
-	return s->bind == STB_WEAK || strcmp(s->name, "_GLOBAL_OFFSET_TABLE_") == 0 ||
-	       strcmp(s->name, "_Unwind_Resume") == 0 ||
-	       strcmp(s->name, "__gcc_personality_v0") == 0;
+	return s->bind == STB_WEAK || strcmp(s->name, "_GLOBAL_OFFSET_TABLE_") == 0;
 }
 
 static int check_import(struct pack *p, const struct object_symbol *s)

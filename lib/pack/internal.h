@@ -56,9 +56,7 @@ int pack_check(struct pack *p);
 /* Path of the object that defines the global @name, "" when none of those handed in does. */
 const char *pack_definer(const struct pack *p, const struct object_symbol *s);
 
-/*
- * An undefined symbol that is 0 for good: weak, or the unwinder's, and declared in no header.
- */
+/* An undefined symbol that is 0 for good: weak, and declared in no header. */
 bool pack_resolves_to_zero(const struct pack *p, const struct object_symbol *s);
 
 /* Whether the loader makes the symbol: __slot_*. */

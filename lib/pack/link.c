@@ -38,10 +38,18 @@ static const struct {
 	{".theseus.consumes", 0, 0},
 };
 
+static const char *archive_name(const char *path)
+{
+	const char *base = strrchr(path, '/');
+
+	return base ? base + 1 : path;
+}
+
 /*
  * DW.ref.* are pointers to the personality routine, writable only so that a dynamic linker
  * can fill them. A foreign archive's .data.rel.local is data with pointers that its authors
  * did not call const; packing the archive says that nobody writes it, and its pages are sealed.
+ * Its other writable data follows the cell's own state.
  */
 static void write_script(const struct pack_input *in, struct buf *out)
 {
@@ -51,13 +59,13 @@ static void write_script(const struct pack_input *in, struct buf *out)
 		 ".rodata 0 : { *(.rodata .rodata.*) }\n"
 		 ".data.rel.ro 0 : { KEEP(*(.data.rel.ro.provides)) *(.data.rel.ro .data.rel.ro.*) "
 		 "*(.data.DW.ref.* .data.rel.DW.ref.* .data.rel.local.DW.ref.*)");
-	for (const char *const *a = in->archives; a && *a; a++) {
-		const char *base = strrchr(*a, '/');
-
-		buf_printf(out, " *%s:*(.data.rel.local .data.rel.local.*)", base ? base + 1 : *a);
-	}
+	for (const char *const *a = in->archives; a && *a; a++)
+		buf_printf(out, " *%s:*(.data.rel.local .data.rel.local.*)", archive_name(*a));
 	buf_puts(out, " }\n"
-		      ".theseus.state 0 : { KEEP(*(.theseus.state)) }\n"
+		      ".theseus.state 0 : { KEEP(*(.theseus.state))");
+	for (const char *const *a = in->archives; a && *a; a++)
+		buf_printf(out, " *%s:*(.data .data.* .bss .bss.*)", archive_name(*a));
+	buf_puts(out, " }\n"
 		      ".eh_frame 0 : { KEEP(*(.eh_frame)) }\n"
 		      ".gcc_except_table 0 : { *(.gcc_except_table .gcc_except_table.*) }\n");
 	for (size_t i = 0; i < sizeof(note_sections) / sizeof(note_sections[0]); i++)

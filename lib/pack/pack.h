@@ -12,9 +12,9 @@
  * resolved; GOTPCRELX loads of any symbol become address computations, because all cells lie
  * within reach of a 32-bit displacement.
  *
- * Calls of the unwinder (landing pads of cleanups) become traps and its personality routine
- * becomes 0 for as long as no SDK header declares them: nothing enters a landing pad then.
- * Other weak undefined symbols that no header declares are 0 in the same way.
+ * Writable data of foreign archives follows the cell's own state; the schema then covers the
+ * archives too. Weak undefined symbols that no header declares are 0: calls of them become
+ * traps.
  */
 #ifndef THESEUS_LIB_PACK_H
 #define THESEUS_LIB_PACK_H

@@ -4,7 +4,7 @@
 import harness
 from harness import expect
 
-CELLS = {"libc", "frames", "mapped", "heap", "loader", "switch", "task", "sched_rr", "service", "pci",
+CELLS = {"libc", "unwind", "frames", "mapped", "heap", "loader", "switch", "task", "sched_rr", "service", "pci",
          "virtio", "virtio_console", "log", "agent", "command", "swap", "greeter", "caller"}
 
 

@@ -11,7 +11,7 @@
 #include <theseus/gate.h>
 
 /* Order matters: each may call those before it. */
-#define SEED_CELLS "libc", "frames", "mapped", "heap", "loader"
+#define SEED_CELLS "libc", "unwind", "frames", "mapped", "heap", "loader"
 #define SEED_CELLS_MAX 8u
 
 struct seed_cell {
