@@ -23,7 +23,10 @@
 #define EBUSY 16
 #define EEXIST 17
 #define ENODEV 19
+#define ENOTDIR 20
+#define EISDIR 21
 #define EINVAL 22
+#define EFBIG 27
 #define ENOSPC 28
 #define EPIPE 32
 #define EDOM 33
@@ -31,6 +34,7 @@
 #define EDEADLK 35
 #define ENAMETOOLONG 36
 #define ENOSYS 38
+#define ENOTEMPTY 39
 #define EPROTO 71
 #define EBADMSG 74
 #define EOVERFLOW 75
