@@ -6,6 +6,7 @@
 
 CELL_EXPORT(task_next);
 CELL_EXPORT(task_describe);
+CELL_EXPORT(task_head);
 CELL_EXPORT(task_count);
 CELL_EXPORT(task_state_name);
 
@@ -244,4 +245,16 @@ int task_describe(struct task_ref ref, struct task_info *ret_info)
 		describe(task, ret_info);
 	spin_unlock(&t->lock);
 	return task ? 0 : -ESTALE;
+}
+
+struct task_head *task_head(uint64_t id)
+{
+	struct task_ref ref = {.slot = (uint32_t)id, .generation = (uint32_t)(id >> 32)};
+	struct tasks *t = tasks();
+	struct task *task;
+
+	spin_lock(&t->lock);
+	task = record_find(ref);
+	spin_unlock(&t->lock);
+	return task ? &task->head : NULL;
 }

@@ -21,7 +21,8 @@
 enum lock_kind {
 	LOCK_SPIN = 1,
 	LOCK_MUTEX,
-	LOCK_RW,
+	LOCK_READ, /* an rwlock, as a reader */
+	LOCK_WRITE,
 };
 
 #define LOCK_STRING_(x) #x

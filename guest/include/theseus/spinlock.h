@@ -32,6 +32,7 @@
 #define TRY_ACQUIRES_SHARED(...) TSA(try_acquire_shared_capability(__VA_ARGS__))
 #define RELEASES(...) TSA(release_capability(__VA_ARGS__))
 #define RELEASES_SHARED(...) TSA(release_shared_capability(__VA_ARGS__))
+#define RELEASES_ANY(...) TSA(release_generic_capability(__VA_ARGS__))
 #define ASSERTS_HELD(...) TSA(assert_capability(__VA_ARGS__))
 #define ASSERTS_HELD_SHARED(...) TSA(assert_shared_capability(__VA_ARGS__))
 #define NO_THREAD_SAFETY TSA(no_thread_safety_analysis)

@@ -28,7 +28,7 @@ struct frame_run {
  * A local variable that owns what it holds: dropped at the end of its scope unless taken.
  * `drop` gets a pointer to the variable and accepts an empty one. Always initialise it.
  */
-#define OWNED(drop) __attribute__((cleanup(drop)))
+#define OWNED(drop) __attribute__((cleanup(drop), unused)) /* its drop is use enough */
 
 /* Moves ownership out of a variable: its value, and the variable is zeroed. */
 #define TAKE(var)                                       \

@@ -209,6 +209,8 @@ const char *task_state_name(enum task_state state);
 int task_next(uint32_t *cursor, struct task_info *ret_info) MUST_USE;
 /* Result: 0, -ESTALE. */
 int task_describe(struct task_ref task, struct task_info *ret_info) MUST_USE;
+/* The head of the record of the task with this id, or NULL. Good until it is reaped: for ledgers. */
+struct task_head *task_head(uint64_t id);
 /* Tasks that are not reaped; idle tasks are not counted and not listed. */
 unsigned task_count(void);
 
