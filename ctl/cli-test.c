@@ -951,6 +951,107 @@ static void test_run_fails(void **state)
 	assert_string_equal(field(fx, "code"), "not-an-archive");
 }
 
+/* ---- bench ---- */
+
+/* A build directory in the fixture's, whose Linux side is the shell script @text. */
+static void make_build(struct fixture *fx, const char *text)
+{
+	char command[512];
+	FILE *f;
+
+	(void)snprintf(command, sizeof(command),
+		       "cd %s && mkdir -p cells tests/bench/linux && echo x >cells/boot.cells && "
+		       "cp cells/boot.cells cells/bench.cells && cat >tests/bench/linux/"
+		       "theseus-bench-linux && chmod 700 tests/bench/linux/theseus-bench-linux",
+		       fx->dir);
+	f = popen(command, "we"); /* NOLINT(cert-env33-c) */
+	assert_non_null(f);
+	(void)fprintf(f, "#!/bin/sh\n%s\n", text);
+	assert_int_equal(pclose(f), 0);
+	(void)setenv("THESEUS_BUILD", fx->dir, 1);
+}
+
+static void remove_build(struct fixture *fx)
+{
+	static const char *const places[] = {"tests/bench/linux/theseus-bench-linux",
+					     "tests/bench/linux",
+					     "tests/bench",
+					     "tests",
+					     "cells/boot.cells",
+					     "cells/bench.cells",
+					     "cells"};
+	char path[128];
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", fx->dir, places[i]);
+		(void)remove(path);
+	}
+	(void)unsetenv("THESEUS_BUILD");
+}
+
+#define GUEST_CALL "bench=call param=0 n=9 ops=1 median_ps=2000 p99_ps=3000 min_ps=1\n"
+#define LINUX_GETPID "echo bench=$1 param=$2 n=9 ops=1 median_ps=100000 p99_ps=200000 min_ps=1"
+
+static void test_bench(void **state)
+{
+	struct fixture *fx = *state;
+	struct json_object *row;
+
+	make_build(fx, LINUX_GETPID);
+	fx->peer.exec_output = GUEST_CALL;
+	start(fx);
+	assert_int_equal(run(fx, "bench call --json --rounds 3 --time 1ms"), CTL_DONE);
+	assert_string_equal(field(fx, "schema"), "theseus.bench/1");
+	row = first_of(fx, "rows");
+	assert_string_equal(member(row, "name"), "call");
+	assert_string_equal(member(row, "guest_ns"), "2.000");
+	assert_string_equal(member(row, "guest_p99_ns"), "3.000");
+	assert_string_equal(member(row, "against"), "getpid");
+	assert_string_equal(member(row, "linux_ns"), "100.000");
+	assert_string_equal(member(row, "ratio"), "0.02");
+	/* the callers rest and go on, three rounds; the cell comes in and leaves */
+	assert_int_equal(atomic_load(&fx->peer.execs), 5);
+	assert_int_equal(atomic_load(&fx->peer.swaps), 2);
+	assert_int_equal(run(fx, "bench call -q --rounds 1"), CTL_DONE);
+	assert_out_has(fx->out, "getpid 0");
+	remove_build(fx);
+}
+
+static void test_bench_fails(void **state)
+{
+	struct fixture *fx = *state;
+
+	assert_int_equal(run(fx, "bench nonsense"), CTL_USAGE);
+	assert_out_has(fx->err, "nonsense");
+	assert_out_has(fx->err, "- call");
+	assert_int_equal(run(fx, "bench call --rounds 0"), CTL_USAGE);
+	assert_int_equal(run(fx, "bench call --time 11s"), CTL_USAGE);
+	assert_int_equal(run(fx, "-n theseusctl-test-none bench call"), CTL_NO_VM);
+	/* other schedulers mean other boots, which a VM that is named cannot have */
+	assert_int_equal(run(fx, "-n theseusctl-test-none bench scheduler"), CTL_USAGE);
+
+	make_build(fx, "echo no room here; exit 1");
+	fx->peer.exec_output = GUEST_CALL;
+	start(fx);
+	assert_int_equal(run(fx, "--json bench call --rounds 2"), CTL_DONE);
+	assert_string_equal(member(first_of(fx, "absent"), "why"), "no room here");
+	assert_false(json_object_object_get_ex(first_of(fx, "rows"), "ratio", NULL));
+
+	make_build(fx, "echo median_ps=1");
+	assert_int_equal(run(fx, "--json bench call"), CTL_FAILED);
+	assert_string_equal(field(fx, "code"), "bad-output");
+
+	fx->peer.exec_result = 1;
+	fx->peer.exec_output = "bench: call 0: no room (-12)\n";
+	make_build(fx, LINUX_GETPID);
+	assert_int_equal(run(fx, "--json -q bench call"), CTL_FAILED);
+	assert_out_has(fx->out, "nothing could be measured");
+	/* whatever went wrong, the cell was taken out again */
+	assert_int_equal(atomic_load(&fx->peer.swaps), 6);
+	remove_build(fx);
+	assert_int_equal(run(fx, "--json bench call"), CTL_FAILED);
+}
+
 int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -991,6 +1092,8 @@ int main(int argc, char **argv)
 		T(test_stop_in_vain),
 		T(test_kill_mute),
 		T(test_run_fails),
+		T(test_bench),
+		T(test_bench_fails),
 	};
 
 	if (argc < 2)

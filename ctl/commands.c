@@ -78,6 +78,14 @@ static const struct ctl_option demo_options[] = {
 	{NULL},
 };
 
+static const struct ctl_option bench_options[] = {
+	{"accel", 0, "auto|kvm|tcg", "for the VMs that are started (default: auto)"},
+	{"cpus", 0, "N", "for the VMs that are started (default: 2)"},
+	{"rounds", 0, "N", "how often both sides take turns, 1 to 25 (default: 5)"},
+	{"time", 0, "T", "how long each benchmark goes on in a round (default: 50ms)"},
+	{NULL},
+};
+
 const struct ctl_command ctl_commands[] = {
 	{"run", "", 0, 0, 0, run_options, "starts a VM and shows its log until it ends", cmd_run},
 	{"ls", "", 0, 0, 0, NULL, "the VMs of this user", cmd_ls},
@@ -103,6 +111,8 @@ const struct ctl_command ctl_commands[] = {
 	{"symbols", "", 0, 0, 0, NULL, "gdb's add-symbol-file lines for what is loaded",
 	 cmd_symbols},
 	{"metrics", "", 0, 0, 0, NULL, "counters of theseus-vmm as Prometheus text", cmd_metrics},
+	{"bench", "[NAME]", 0, 1, 0, bench_options,
+	 "measures what operations cost, in the guest and on Linux", cmd_bench},
 	{"demo swap", "", 0, 0, 0, demo_options,
 	 "swaps a cell under load and checks that no call is lost", cmd_demo_swap},
 	{"help", "[COMMAND]", 0, 2, 0, NULL, "the help of a command", cmd_help},

@@ -28,6 +28,7 @@ int cmd_push(struct ctl *c, int argc, char **argv); /* swap.c */
 int cmd_swap_cell(struct ctl *c, int argc, char **argv);
 
 int cmd_exec(struct ctl *c, int argc, char **argv);      /* exec.c */
+int cmd_bench(struct ctl *c, int argc, char **argv);     /* bench.c */
 int cmd_demo_swap(struct ctl *c, int argc, char **argv); /* demo.c */
 
 #endif

@@ -220,24 +220,6 @@ static int demo_on_target(struct ctl *c, struct demo *d, const struct target *ta
 	return r;
 }
 
-/* Ends the VM that the demonstration started; what went wrong before counts more. */
-static int end_own_vm(struct ctl *c, const struct run_vm *vm, struct client *cl, int result)
-{
-	CLEANUP_VM_RESPONSE Theseus__VmResponse *response = NULL;
-	struct ctl_error saved = c->error;
-	int status, r;
-
-	c->error = (struct ctl_error){0};
-	r = cl ? vm_end(cl, true, 0, &response) : 0;
-	if (run_reap(c, vm->pid, 5 * NS_PER_SEC, &status))
-		r = c->error.status;
-	if (!result)
-		return r;
-	ctl_error_clear(c);
-	c->error = saved;
-	return result;
-}
-
 static int demo_on_own_vm(struct ctl *c, struct demo *d)
 {
 	struct run_config config = {.accel = ctl_option(c, "accel"),
@@ -256,7 +238,7 @@ static int demo_on_own_vm(struct ctl *c, struct demo *d)
 		return r;
 	ctl_note(c, "VM %s is ready", name);
 	r = demo_on_target(c, d, &vm.target);
-	return end_own_vm(c, &vm, d->cl, r);
+	return run_end(c, &vm, d->cl, r);
 }
 
 int cmd_demo_swap(struct ctl *c, int argc, char **argv)

@@ -153,6 +153,23 @@ static int reap_and_judge(struct foreground *fg, const struct run_vm *vm)
 	return r ? r : judge_end(fg, vm->target.name, status);
 }
 
+int run_end(struct ctl *c, const struct run_vm *vm, struct client *cl, int result)
+{
+	CLEANUP_VM_RESPONSE Theseus__VmResponse *response = NULL;
+	struct ctl_error saved = c->error;
+	int status, r;
+
+	c->error = (struct ctl_error){0};
+	r = cl ? vm_end(cl, true, 0, &response) : 0;
+	if (run_reap(c, vm->pid, 5 * NS_PER_SEC, &status))
+		r = c->error.status;
+	if (!result)
+		return r;
+	ctl_error_clear(c);
+	c->error = saved;
+	return result;
+}
+
 static int run_foreground(struct ctl *c, struct client *cl, const struct run_vm *vm)
 {
 	struct foreground fg = {.ctl = c, .cl = cl};

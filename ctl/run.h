@@ -10,6 +10,8 @@
 #include "ctl.h"
 #include "target.h"
 
+struct client;
+
 #define RUN_TIMEOUT_NS (60ull * 1000000000ull)
 
 /* What is to be started. Strings are borrowed; NULL = the default. */
@@ -34,6 +36,12 @@ int run_start(struct ctl *c, const struct run_config *config, struct run_vm *ret
  * One that does not end is killed, and that is CTL_TIMED_OUT.
  */
 int run_reap(struct ctl *c, pid_t pid, uint64_t limit_ns, int *ret_status);
+
+/*
+ * Ends a VM that this process started for a purpose of its own; @cl (NULL is fine) stays the
+ * caller's. @result: what came of the purpose, which counts more than how the VM ended.
+ */
+int run_end(struct ctl *c, const struct run_vm *vm, struct client *cl, int result);
 
 /* The two files that a VM boots from, and what cells are built with (pack/build.h). */
 enum run_file { RUN_GUEST, RUN_BUNDLE, RUN_SDK };

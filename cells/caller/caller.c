@@ -167,3 +167,19 @@ CELL_PROVIDE(command_ops, caller_counts) = {
 	.run = counts_run,
 	.help = "[reset]  calls by version, wrong and lost answers, longest gap (reset: of the gap)",
 };
+
+static int pause_run(struct command_io *io, int argc, const char *const *argv)
+{
+	bool on = argc == 2 && strcmp(argv[1], "on") == 0;
+
+	if (argc != 2 || (!on && strcmp(argv[1], "off") != 0)) {
+		command_printf(io, "usage: caller-pause on|off\n");
+		return 2;
+	}
+	caller_pause(on);
+	return 0;
+}
+CELL_PROVIDE(command_ops, caller_pause) = {
+	.run = pause_run,
+	.help = "on|off  makes the callers rest while something else is measured",
+};

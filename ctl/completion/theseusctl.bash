@@ -19,12 +19,13 @@ _theseusctl_options() {
 	push) echo "--timeout" ;;
 	swap-cell) echo "--stage --dry-run --expect-generation --timeout" ;;
 	exec) echo "--timeout" ;;
+	bench) echo "--accel --cpus --rounds --time" ;;
 	"demo swap") echo "--accel --cpus" ;;
 	esac
 }
 
 _theseusctl() {
-	local verbs="run ls status stop kill console log cells cell push swap-cell exec symbols metrics demo help"
+	local verbs="run ls status stop kill console log cells cell push swap-cell exec symbols metrics bench demo help"
 	local cell_verbs="show deps new build inspect"
 	local demo_verbs="swap"
 	local globals="--name --socket --domain --connect --json --quiet --help --version"

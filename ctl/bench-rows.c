@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of `bench`: what is measured, against what, and what that comparison is worth. */
+#include "bench.h"
+
+#define G(name_, param_)                                                                           \
+	{                                                                                          \
+		BENCH_GUEST, name_, param_                                                         \
+	}
+#define L(name_, param_)                                                                           \
+	{                                                                                          \
+		BENCH_LINUX, name_, param_                                                         \
+	}
+#define MI(name_, param_)                                                                          \
+	{                                                                                          \
+		BENCH_MIMALLOC, name_, param_                                                      \
+	}
+#define NOTHING                                                                                    \
+	{                                                                                          \
+		BENCH_NOTHING, NULL, 0                                                             \
+	}
+
+#define AS_BOOTED ""
+
+/* Every operation among few and among many: flat is the aim, so the ratio should stay near 1. */
+#define AMONG(family_, name_, few, many, what_)                                                    \
+	{                                                                                          \
+		family_, G(name_, many), G(name_, few), AS_BOOTED, NULL, 0, what_                  \
+	}
+
+#define SCHED(config_, n, against_)                                                                \
+	{                                                                                          \
+		"scheduler", G("yield", n), against_, config_, NULL, 0,                            \
+			"one switch among that many tasks or threads of one CPU that all can run"  \
+	}
+#define SCHEDS(config_)                                                                            \
+	SCHED(config_, 2, L("sched-yield", 2)), SCHED(config_, 100, L("sched-yield", 100)),        \
+		SCHED(config_, 1000, L("sched-yield", 1000)), SCHED(config_, 10000, NOTHING)
+
+#define MAPS(n)                                                                                    \
+	{"map",                                                                                    \
+	 G("map", n),                                                                              \
+	 L("mmap", n),                                                                             \
+	 AS_BOOTED,                                                                                \
+	 NULL,                                                                                     \
+	 0.5,                                                                                      \
+	 "a zeroed region made, every page written, dropped; mmap, write, munmap. The target is "  \
+	 "for VT-x hosts"},                                                                        \
+	{                                                                                          \
+		"map", G("map", n), G("gate-map", n), AS_BOOTED, NULL, 1.3,                        \
+			"the same over its gate calls alone: unmap, map, touch, without zeroing"   \
+	}
+
+#define HEAPS(work, n)                                                                               \
+	{"heap", G(work, n), L(work, n), "heap=unsafe", NULL, 1.0, HEAP_WHAT "; glibc malloc"},      \
+		{"heap", G(work, n), MI(work, n), "heap=unsafe", NULL, 1.3, HEAP_WHAT "; mimalloc"}, \
+		{"heap",                                                                             \
+		 G(work, n),                                                                         \
+		 L(work, n),                                                                         \
+		 "heap=partial",                                                                     \
+		 NULL,                                                                               \
+		 0,                                                                                  \
+		 HEAP_WHAT "; glibc malloc"},                                                        \
+		{"heap", G(work, n), L(work, n), "heap=safe", NULL, 0, HEAP_WHAT "; glibc malloc"},  \
+	{                                                                                            \
+		"heap", G(work, n), G(work, n), "heap=safe", "heap=unsafe", 1.1,                     \
+			"the price of the checks: the same work in two builds of the heap"           \
+	}
+#define HEAP_WHAT                                                                                  \
+	"an allocation and its free, the same source on both sides, on that many CPUs at once"
+
+#define MAPPINGS(n, linux_n)                                                                       \
+	{                                                                                          \
+		"mappings", G("mappings", n), L("mmap-among", linux_n), AS_BOOTED, NULL, 0,        \
+			"one page made, written and dropped among that many regions; mmap and "    \
+			"munmap among that "                                                       \
+			"many entries of the kernel's tree (at most 65,000 there)"                 \
+	}
+
+const struct bench_row bench_rows[] = {
+	{"call", G("call", 0), L("getpid", 0), AS_BOOTED, NULL, 0,
+	 "a call to another cell through the loader's links; a system call. A call crosses no "
+	 "privilege boundary: that is what one level for all cells saves"},
+
+	{"switch", G("yield", 2), L("sched-yield", 2), AS_BOOTED, NULL, 0.2,
+	 "two tasks, or threads, pinned to one CPU give way to each other; one switch"},
+	{"switch", G("yield", 2), L("minimal-switch", 0), AS_BOOTED, NULL, 2,
+	 "the same against 15 instructions that exchange two stacks: no scheduler, no lock, no "
+	 "accounting, no FS base, no control words"},
+
+	{"spawn", G("spawn-join", 0), L("fork-exec-wait", 0), AS_BOOTED, NULL, 0.02,
+	 "a task with a stack of its own between guard pages, run and joined; a process of one "
+	 "page without libraries"},
+	{"spawn", G("spawn-join", 0), L("pthread-create-join", 0), AS_BOOTED, NULL, 0,
+	 "the same; glibc keeps the stacks of finished threads and maps nothing for the next"},
+
+	MAPS(1),
+	MAPS(16),
+	MAPS(256),
+
+	HEAPS("threadtest", 1),
+	HEAPS("threadtest", 2),
+	HEAPS("shbench", 1),
+	HEAPS("shbench", 2),
+
+	{"wake-up", G("wake-up", 0), L("nanosleep", 0), AS_BOOTED, NULL, 0,
+	 "from a deadline until the pinned task, or thread, that slept until then runs; its CPU "
+	 "is idle"},
+	{"wake-up", G("wake-up", 1), L("nanosleep", 1), AS_BOOTED, NULL, 0,
+	 "the same while another of equal claim never gives way on that CPU"},
+
+	SCHEDS("sched=rr"),
+
+	MAPPINGS(100, 100),
+	MAPPINGS(1000, 1000),
+	MAPPINGS(10000, 10000),
+	MAPPINGS(100000, 65000),
+
+	AMONG("scale", "spawn-join", 0, 100, "a task spawned and joined among blocked tasks"),
+	AMONG("scale", "spawn-join", 0, 1000, "a task spawned and joined among blocked tasks"),
+	AMONG("scale", "spawn-join", 0, 10000, "a task spawned and joined among blocked tasks"),
+	AMONG("scale", "yield", 2, 10000, "a switch among tasks that all can run"),
+	AMONG("scale", "mappings", 1, 10000, "a page made, written and dropped among regions"),
+	AMONG("scale", "object-create", 1, 10000, "a typed object made and destroyed among others"),
+	AMONG("scale", "object-get", 1, 10000, "a handle resolved among others"),
+	{NULL, NOTHING, NOTHING, NULL, NULL, 0, NULL},
+};
