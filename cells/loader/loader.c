@@ -20,6 +20,7 @@ CELL_EXPORT(loader_generation);
 CELL_EXPORT(loader_symbol_at);
 CELL_EXPORT(loader_dep_at);
 CELL_EXPORT(loader_locate);
+CELL_EXPORT(loader_rodata_at);
 CELL_EXPORT(iface_at);
 CELL_EXPORT(iface_find);
 CELL_EXPORT(loader_stage_create);

@@ -371,6 +371,32 @@ int loader_locate(uint64_t addr, struct loader_location *ret_location)
 	return result;
 }
 
+static size_t rodata_at(const struct namespace *ns, uint32_t at)
+{
+	for (uint32_t i = 0; ns && i < ns->n_cells; i++) {
+		const struct record_region *rodata = &ns->cells[i]->regions[LINK_RODATA];
+
+		if (at - rodata->at < rodata->bytes)
+			return rodata->bytes - (at - rodata->at);
+	}
+	return 0;
+}
+
+size_t loader_rodata_at(uint64_t addr)
+{
+	struct loader_state *s = loader_state();
+	size_t bytes;
+
+	if (addr < GATE_CELL_WINDOW || addr >= GATE_CELL_WINDOW_END)
+		return 0;
+	reader_begin(s);
+	bytes = rodata_at(__atomic_load_n(&s->namespace, __ATOMIC_ACQUIRE), window_at(addr));
+	if (bytes == 0)
+		bytes = rodata_at(__atomic_load_n(&s->retiring, __ATOMIC_ACQUIRE), window_at(addr));
+	reader_end(s);
+	return bytes;
+}
+
 /* ---- boot marks ---- */
 
 void loader_mark(const char *what, const char *cell)

@@ -85,13 +85,10 @@ static int faults_run(struct command_io *io, int argc, const char *const *argv)
 	     id++) {
 		if (upcall_fault_get(id, &f) < 0)
 			continue;
-		print(io,
-		      "%llu: at %llu us, vector %u%s, %s:%s+0x%llx, cr2 0x%llx, task %s, cpu %u, "
-		      "%s\n",
-		      (unsigned long long)id, (unsigned long long)(f.time_ns / 1000), f.vector,
-		      f.stack_overflow ? " (stack overflow)" : "", f.cell[0] ? f.cell : "?",
-		      f.function[0] ? f.function : "?", (unsigned long long)f.offset,
-		      (unsigned long long)f.cr2, f.task_name, f.cpu,
+		print(io, "%llu: at %llu us, %s, %s:%s+0x%llx, cr2 0x%llx, task %s, cpu %u, %s\n",
+		      (unsigned long long)id, (unsigned long long)(f.time_ns / 1000), f.reason,
+		      f.cell[0] ? f.cell : "?", f.function[0] ? f.function : "?",
+		      (unsigned long long)f.offset, (unsigned long long)f.cr2, f.task_name, f.cpu,
 		      f.outcome == UPCALL_HANDLER ? "handler detached" : "landed");
 	}
 	return 0;

@@ -52,12 +52,12 @@ static void describe_fault(uint64_t id, char *ret_text, size_t size)
 {
 	struct upcall_fault f;
 
-	if (upcall_fault_get(id, &f) < 0)
+	if (upcall_fault_get(id, &f) < 0) {
 		snprintf(ret_text, size, "faulted");
-	else
-		snprintf(ret_text, size, "fault: vector %u%s in %s:%s+0x%llx", f.vector,
-			 f.stack_overflow ? " (stack overflow)" : "", f.cell, f.function,
-			 (unsigned long long)f.offset);
+		return;
+	}
+	snprintf(ret_text, size, "%s in %s:%s+0x%llx", f.reason, f.cell[0] ? f.cell : "?",
+		 f.function, (unsigned long long)f.offset);
 }
 
 /* Result: enum test_result, with the reason in @test unless it passed. */

@@ -65,6 +65,39 @@ static void locate(struct upcall_fault *fault)
 	fault->offset = location.offset;
 }
 
+/* Copies the text at @text, which somebody claims to be a constant. Result: false if it is not. */
+static bool copy_constant(uint64_t text, char *ret_text, size_t size)
+{
+	size_t bytes = loader_rodata_at(text), n = 0;
+	const char *from = (const char *)(uintptr_t)text;
+
+	while (n < size - 1 && n < bytes && from[n] >= ' ' && from[n] <= '~') {
+		ret_text[n] = from[n];
+		n++;
+	}
+	ret_text[n] = '\0';
+	return bytes > 0;
+}
+
+static void find_reason(struct upcall_fault *fault)
+{
+	const uint8_t *at = (const uint8_t *)(uintptr_t)fault->rip;
+	static const char trap[] = "trap: ";
+	const char *reason = vector_name(fault->vector);
+
+	if (fault->vector == VECTOR_UD && fault->regs[0] == TRAP_MAGIC) {
+		memcpy(fault->reason, trap, sizeof(trap));
+		if (copy_constant(fault->regs[5], fault->reason + sizeof(trap) - 1,
+				  sizeof(fault->reason) - sizeof(trap) + 1)) /* rdi */
+			return;
+	} else if (fault->vector == VECTOR_UD && fault->cell[0] && at[0] == 0x0f && at[1] == 0x0b) {
+		reason = "undefined behaviour";
+	} else if (fault->stack_overflow) {
+		reason = "stack overflow";
+	}
+	strlcpy(fault->reason, reason, sizeof(fault->reason));
+}
+
 static void describe(struct upcall_fault *fault, const struct gate_frame *frame,
 		     const struct upcall_regs *regs)
 {
@@ -92,6 +125,7 @@ static void describe(struct upcall_fault *fault, const struct gate_frame *frame,
 					task->stack_start - frame->cr2 <= PAGE_SIZE;
 	}
 	locate(fault);
+	find_reason(fault);
 }
 
 static uint64_t record(const struct upcall_fault *fault)
@@ -127,34 +161,12 @@ static void put_back(struct gate_cpu *cpu)
 	}
 }
 
-/* The text of a deliberate fault (theseus/trap.h), if it is one and readable as such. */
-static void trap_text(const struct upcall_fault *fault, char *ret_text, size_t size)
-{
-	struct loader_location location;
-	const char *reason = (const char *)(uintptr_t)fault->regs[5]; /* rdi */
-	size_t n = 0;
-
-	ret_text[0] = '\0';
-	if (fault->vector != VECTOR_UD || fault->regs[0] != TRAP_MAGIC ||
-	    loader_locate(fault->regs[5], &location) < 0)
-		return;
-	while (n < size - 1 && reason[n] >= ' ' && reason[n] <= '~') {
-		ret_text[n] = reason[n];
-		n++;
-	}
-	ret_text[n] = '\0';
-}
-
 static void print(const struct upcall_fault *f, char *ret_text, size_t size)
 {
-	char trap[80];
-
-	trap_text(f, trap, sizeof(trap));
 	snprintf(ret_text, size,
-		 "%s%s%s in %s:%s+0x%llx (rip 0x%llx rsp 0x%llx cr2 0x%llx error 0x%llx) task %s "
+		 "%s in %s:%s+0x%llx (rip 0x%llx rsp 0x%llx cr2 0x%llx error 0x%llx) task %s "
 		 "cpu %u",
-		 f->stack_overflow ? "stack overflow" : vector_name(f->vector), trap[0] ? ": " : "",
-		 trap, f->cell[0] ? f->cell : "?", f->function, (unsigned long long)f->offset,
+		 f->reason, f->cell[0] ? f->cell : "?", f->function, (unsigned long long)f->offset,
 		 (unsigned long long)f->rip, (unsigned long long)f->rsp, (unsigned long long)f->cr2,
 		 (unsigned long long)f->error, f->task ? f->task_name : "-", f->cpu);
 }

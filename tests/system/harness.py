@@ -2,8 +2,8 @@
 """
 Boots VMs through the real command-line tools and talks to them the way an operator does.
 
-Every test file is run as `FILE BACKEND CPUS`; BACKEND is kvm, tcg or libvirt. The build
-directory comes in THESEUS_BUILD. Every VM has a name of its own, so tests do not meet.
+Every test file is run as `FILE BACKEND CPUS [checked]`; BACKEND is kvm, tcg or libvirt; `checked`
+boots the checked edition of the cells. The build directory comes in THESEUS_BUILD. Every VM has a name of its own, so tests do not meet.
 """
 import contextlib
 import json
@@ -21,10 +21,16 @@ CELLS = BUILD / "cells"
 GUEST = BUILD / "guest" / "theseus.elf"
 LIMIT = int(os.environ.get("THESEUS_TEST_LIMIT", "120"))  # seconds for one command
 SKIP = 77
+CHECKED = sys.argv[3:] == ["checked"]
 
 
 class Refused(AssertionError):
     """A command ended otherwise than the test expects."""
+
+
+def bundle(name):
+    """The bundle `name` in the edition under test."""
+    return CELLS / f"{name}{'-checked' if CHECKED else ''}.cells"
 
 
 def skip(reason):
@@ -70,7 +76,7 @@ class Sandbox:
     def __init__(self):
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="theseus-test-"))
         self.env = dict(os.environ, THESEUS_VMM=str(BUILD / "vmm" / "theseus-vmm"), THESEUS_GUEST=str(GUEST),
-                        THESEUS_BUNDLE=str(CELLS / "boot.cells"))
+                        THESEUS_BUNDLE=str(bundle("boot")))
         self.env.pop("THESEUS_VM", None)
         # What a sanitizer has to say of a detached theseus-vmm must not get lost.
         self.env["ASAN_OPTIONS"] = f"detect_leaks=1:exitcode=99:log_path={self.root}/sanitizer"

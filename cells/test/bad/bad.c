@@ -5,6 +5,7 @@
 #include <theseus/heap.h>
 #include <theseus/mapped.h>
 #include <theseus/task.h>
+#include <theseus/trap.h>
 
 CELL_INFO(.name = "bad_test", .version = "1.0.0", .summary = "tests that fail in every way",
 	  .safety = CELL_SAFE, .quiescence = CELL_QUIESCE_ANY);
@@ -39,7 +40,7 @@ CELL_PROVIDE(test_ops, bad_skips) = {.run = skips};
 static int faults(struct test *test)
 {
 	(void)test;
-	__builtin_trap();
+	TRAP("planted");
 }
 CELL_PROVIDE(test_ops, bad_faults) = {.run = faults};
 

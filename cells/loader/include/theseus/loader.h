@@ -96,6 +96,9 @@ struct loader_location {
 };
 /* What lies at @addr. Result: 0, -ENOENT. Any context: takes no lock, allocates nothing. */
 int loader_locate(uint64_t addr, struct loader_location *ret_location) MUST_USE;
+/* How many bytes of a cell's read-only data follow from @addr on; 0: none lies there. Context as
+ * loader_locate(). */
+size_t loader_rodata_at(uint64_t addr) MUST_USE;
 
 /*
  * Providers of an interface: the @index-th, in link order. The calling cell should declare

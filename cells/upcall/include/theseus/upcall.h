@@ -108,6 +108,9 @@ struct upcall_fault {
 	char task_name[TASK_NAME_MAX];
 	char cell[CELL_NAME_MAX];
 	char function[CELL_SYMBOL_MAX];
+	/* What happened, in words: "page fault", "stack overflow", "trap: " and the reason that
+	   theseus/trap.h was given, "undefined behaviour" for a trap of the compiler's. */
+	char reason[80];
 };
 
 /* Faults since boot. */
