@@ -306,7 +306,7 @@ int extent_take(enum arena_id arena, uint32_t pages, unsigned flags, uint64_t al
 		return -ENOMEM;
 	bin_remove(slot);
 	e = extent_at(slot);
-	first = e->start / PAGE_SIZE + (flags & EXTENT_GUARDED ? 1 : 0);
+	first = e->start / PAGE_SIZE + (flags & EXTENT_GUARDED ? MAPPED_STACK_GUARD_PAGES : 0);
 	before = ((first + align - 1) & ~(align - 1)) - first;
 	if (before > 0) {
 		rest = extent_split(slot, (uint32_t)before);

@@ -38,7 +38,7 @@ struct run {
 _Static_assert(GATE_PHYS_MAX >> PAGE_SHIFT <= UINT32_MAX, "frame numbers");
 _Static_assert((GATE_DYNAMIC_END - GATE_DYNAMIC) >> PAGE_SHIFT <= UINT32_MAX, "page counts");
 
-#define EXTENT_GUARDED 1u /* its first and its last page stay unmapped */
+#define EXTENT_GUARDED 1u /* MAPPED_STACK_GUARD_PAGES first and one last page stay unmapped */
 #define EXTENT_ADOPTED 2u /* mapped by the seed: the gate knows the frames, runs are empty */
 
 #define EXTENT_DOOMED 4u /* its task ended while it was BUSY: who made it so drops it */

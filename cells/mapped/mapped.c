@@ -254,12 +254,12 @@ static void give_frames(struct extent *e)
 
 static uint64_t body_start(const struct extent *e)
 {
-	return e->start + (e->flags & EXTENT_GUARDED ? PAGE_SIZE : 0);
+	return e->start + (e->flags & EXTENT_GUARDED ? MAPPED_STACK_GUARD_PAGES * PAGE_SIZE : 0);
 }
 
 static uint64_t body_pages(const struct extent *e)
 {
-	return e->pages - (e->flags & EXTENT_GUARDED ? 2 : 0);
+	return e->pages - (e->flags & EXTENT_GUARDED ? MAPPED_STACK_GUARD_PAGES + 1 : 0);
 }
 
 /* Pages on their way in, at consecutive addresses. */
@@ -372,7 +372,7 @@ static int regions_begin(const struct wish *w, uint32_t *ret_slot)
 	if (r < 0)
 		return r;
 	r = extent_take(w->kind == MAPPED_CELL ? ARENA_WINDOW : ARENA_DYNAMIC,
-			(uint32_t)w->pages + (guarded ? 2 : 0), guarded ? EXTENT_GUARDED : 0,
+			(uint32_t)w->pages + (guarded ? MAPPED_STACK_GUARD_PAGES + 1 : 0), guarded ? EXTENT_GUARDED : 0,
 			w->align, &slot);
 	if (r >= 0) {
 		*ret_slot = slot;

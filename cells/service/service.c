@@ -105,12 +105,15 @@ static int64_t leave(struct service *s)
 	const struct service_ops *ops = service_ops_get(s->handle);
 	bool last = __atomic_sub_fetch(&s->runners, 1, __ATOMIC_ACQ_REL) == 0;
 	int64_t value;
+	int r = 0;
 
 	services.runner[task_self().slot] = 0;
 	if (state_of(s) == SERVICE_FAILED)
 		return -EFAULT;
-	if (last && ops && ops->fini && switch_protect(call_fini, ops_arg(ops), &value) < 0)
-		failed(s, -EFAULT, (uint64_t)value);
+	if (last && ops && ops->fini)
+		r = switch_protect(call_fini, ops_arg(ops), &value);
+	if (r < 0)
+		failed(s, r, r == -EFAULT ? (uint64_t)value : 0);
 	else if (last)
 		set_state(s, SERVICE_STOPPED);
 	else
@@ -122,9 +125,10 @@ static int64_t leave(struct service *s)
 static int64_t begin(struct service *s, const struct service_ops *ops)
 {
 	int64_t value = 0;
+	int r = ops->init ? switch_protect(call_init, ops_arg(ops), &value) : 0;
 
-	if (ops->init && switch_protect(call_init, ops_arg(ops), &value) < 0)
-		failed(s, -EFAULT, (uint64_t)value);
+	if (r < 0)
+		failed(s, r, r == -EFAULT ? (uint64_t)value : 0);
 	else if (value < 0)
 		failed(s, (int)value, 0);
 	else
@@ -138,11 +142,12 @@ static int64_t step(struct service *s, const struct service_ops *ops)
 	uint64_t seen = task_event_count(&s->event);
 	struct step_call call = {.ops = ops, .next = {.then = SERVICE_DONE}};
 	int64_t fault;
+	int r = switch_protect(call_step, &call, &fault);
 
-	if (switch_protect(call_step, &call, &fault) < 0) {
-		failed(s, -EFAULT, (uint64_t)fault);
-		return leave(s);
-	}
+	if (r == -EFAULT)
+		failed(s, r, (uint64_t)fault);
+	if (r < 0)
+		return leave(s); /* it faulted, or this runner is to end */
 	__atomic_add_fetch(&s->steps, 1, __ATOMIC_RELAXED);
 	switch (call.next.then) {
 	case SERVICE_DONE:

@@ -121,6 +121,10 @@ switch_bottom:
 	.cfi_endproc
 	.size switch_bottom, . - switch_bottom
 
+	/*
+	 * The landing is what RSP points to at the call: unwinding compares frames with it. Its
+	 * zeros are needed: a scan of stacks would take what lay there for pointers.
+	 */
 	.globl switch_protect
 	.type switch_protect, @function
 	.balign 16
@@ -129,10 +133,17 @@ switch_protect:
 	push_callee_saved
 	pushq %rdx
 	.cfi_adjust_cfa_offset 8
-	subq $(LANDING_BYTES + 8), %rsp
-	.cfi_adjust_cfa_offset LANDING_BYTES + 8
+	subq $(LANDING_BYTES + 16), %rsp
+	.cfi_adjust_cfa_offset LANDING_BYTES + 16
 	stmxcsr LANDING_BYTES(%rsp)
 	fnstcw (LANDING_BYTES + 4)(%rsp)
+	movq $0, (LANDING_BYTES + 8)(%rsp)
+	pxor %xmm0, %xmm0
+	movq $0, LANDING_UNWINDING(%rsp)
+	movaps %xmm0, 32(%rsp)
+	movaps %xmm0, 48(%rsp)
+	movaps %xmm0, 64(%rsp)
+	movaps %xmm0, 80(%rsp)
 	movq %gs:PERCPU_LANDING, %rax
 	movq %rax, LANDING_OUTER(%rsp)
 	movq %rsp, LANDING_RSP(%rsp)
@@ -145,13 +156,13 @@ switch_protect:
 	movq %rdi, %rax
 	movq %rsi, %rdi
 	call *%rax
-	movq (LANDING_BYTES + 8)(%rsp), %rdx
+	movq (LANDING_BYTES + 16)(%rsp), %rdx
 	movq %rax, (%rdx)
 	xorl %eax, %eax
 	movq LANDING_OUTER(%rsp), %rcx
 	movq %rcx, %gs:PERCPU_LANDING
-	addq $(LANDING_BYTES + 16), %rsp
-	.cfi_adjust_cfa_offset -(LANDING_BYTES + 16)
+	addq $(LANDING_BYTES + 24), %rsp
+	.cfi_adjust_cfa_offset -(LANDING_BYTES + 24)
 	pop_callee_saved
 	ret
 	.cfi_endproc
@@ -162,7 +173,7 @@ switch_protect:
 	.balign 16
 switch_land:
 	.cfi_startproc
-	.cfi_def_cfa %rdi, LANDING_BYTES + 16 + 56
+	.cfi_def_cfa %rdi, LANDING_BYTES + 24 + 56
 	.cfi_offset %rbp, -16
 	.cfi_offset %rbx, -24
 	.cfi_offset %r12, -32
@@ -171,8 +182,9 @@ switch_land:
 	.cfi_offset %r15, -56
 	movq %rdi, %rsp
 	.cfi_def_cfa_register %rsp
-	movq (LANDING_BYTES + 8)(%rsp), %rdx
-	movq %rsi, (%rdx)
+	movl %esi, %ebx
+	movq (LANDING_BYTES + 16)(%rsp), %rcx
+	movq %rdx, (%rcx)
 	movq LANDING_OUTER(%rsp), %rcx
 	movq %rcx, %gs:PERCPU_LANDING
 	ldmxcsr LANDING_BYTES(%rsp)
@@ -184,9 +196,9 @@ switch_land:
 	movq %gs:PERCPU_UPCALL, %rax
 	movq (%rax), %rax
 	call *UPCALL_OPS_PENDING(%rax)
-1:	movl $-14, %eax /* -EFAULT */
-	addq $(LANDING_BYTES + 16), %rsp
-	.cfi_adjust_cfa_offset -(LANDING_BYTES + 16)
+1:	movl %ebx, %eax
+	addq $(LANDING_BYTES + 24), %rsp
+	.cfi_adjust_cfa_offset -(LANDING_BYTES + 24)
 	pop_callee_saved
 	ret
 	.cfi_endproc

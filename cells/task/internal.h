@@ -41,6 +41,8 @@ struct task {
 	bool started;
 	bool joining;    /* under the table's lock: a task waits for it in task_join() */
 	uint32_t killed; /* enum kill, atomic */
+	bool over; /* its code has come to its end, and the ledger is at work */
+	uint32_t ending; /* enum task_end: decided, while its stack unwinds; 0 = not */
 	struct task_exit exit;
 	struct task_event exited;
 	struct wait wait;
@@ -91,7 +93,7 @@ struct tasks {
 	struct sched_ops_h sched;
 	unsigned resched_vector;
 	struct ledgers ledgers;
-	struct task_stats stats; /* atomic */
+	uint64_t by_ledger; /* tasks that ended so; atomic */
 	struct task_cpu cpus[GATE_MAX_CPUS];
 };
 
@@ -151,6 +153,11 @@ void ledger_task_ended(uint64_t task);
 
 /* ---- life.c ---- */
 void life_end(enum task_end end, int64_t value, uint64_t fault) __attribute__((noreturn));
+/*
+ * Whether the running task is to end. What its cleanups and the ledger wait for they get all
+ * the same.
+ */
+bool life_cancelled(const struct task *task);
 /*
  * A kill point of the running task. Result: 0; -ECANCELED: it was killed and has not been told
  * before. Does not return when it has. At depth 0.

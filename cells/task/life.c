@@ -24,14 +24,34 @@ bool task_killed(void)
 	return __atomic_load_n(&current()->killed, __ATOMIC_RELAXED) != KILL_NONE;
 }
 
+/* Unwinds, and ends at the bottom; whatever protects in between sees -ECANCELED. */
+static __attribute__((noreturn)) void leave(enum task_end end, int64_t value)
+{
+	struct task *task = current();
+
+	task->ending = end;
+	task->exit.value = value;
+	if (!percpu_read(landing))
+		life_end(end, value, 0); /* `boot`, which nothing protects */
+	upcall_end(0);
+}
+
+bool life_cancelled(const struct task *task)
+{
+	return (__atomic_load_n(&task->killed, __ATOMIC_SEQ_CST) != KILL_NONE || task->ending) &&
+	       !task->over && !upcall_unwinding();
+}
+
 int life_kill_point(void)
 {
 	struct task *task = current();
 
-	if (__atomic_load_n(&task->killed, __ATOMIC_RELAXED) == KILL_NONE)
+	if (!life_cancelled(task))
 		return 0;
+	if (task->ending)
+		leave(task->ending, task->exit.value);
 	if (task->killed == KILL_TOLD)
-		life_end(TASK_KILLED, 0, 0);
+		leave(TASK_KILLED, 0);
 	__atomic_store_n(&task->killed, KILL_TOLD, __ATOMIC_RELAXED);
 	return -ECANCELED;
 }
@@ -43,12 +63,13 @@ bool task_kill_point(void)
 
 void task_stats(struct task_stats *ret_stats)
 {
-	const struct task_stats *s = &tasks()->stats;
+	struct upcall_unwinds unwinds;
 
+	upcall_unwinds(&unwinds);
 	*ret_stats = (struct task_stats){
-		.unwound = __atomic_load_n(&s->unwound, __ATOMIC_RELAXED),
-		.by_ledger = __atomic_load_n(&s->by_ledger, __ATOMIC_RELAXED),
-		.unwind_failures = __atomic_load_n(&s->unwind_failures, __ATOMIC_RELAXED),
+		.unwound = unwinds.done,
+		.unwind_failures = unwinds.failed,
+		.by_ledger = __atomic_load_n(&tasks()->by_ledger, __ATOMIC_RELAXED),
 	};
 }
 
@@ -59,9 +80,16 @@ void life_end(enum task_end end, int64_t value, uint64_t fault)
 	struct tasks *t = tasks();
 	struct task *task = current();
 
+	task->over = true;
+	upcall_stack_restore();
 	ledger_task_ended(task->head.id);
 	upcall_mask();
-	task->exit = (struct task_exit){.end = end, .value = value, .fault = fault};
+	task->exit = (struct task_exit){.end = end,
+					.value = value,
+					.fault = fault,
+					.by_ledger = task->head.unwind_failures > 0};
+	if (task->exit.by_ledger)
+		__atomic_add_fetch(&t->by_ledger, 1, __ATOMIC_RELAXED);
 	spin_lock(&t->lock);
 	__atomic_store_n(&task->state, TASK_EXITED, __ATOMIC_RELEASE);
 	if (task->detached) {
@@ -76,7 +104,7 @@ void life_end(enum task_end end, int64_t value, uint64_t fault)
 
 void task_exit(int64_t value)
 {
-	life_end(TASK_COMPLETED, value, 0);
+	leave(TASK_COMPLETED, value);
 }
 
 static int64_t run_once(void *arg)
@@ -88,7 +116,7 @@ static int64_t run_once(void *arg)
 		return run_idle();
 	ops = task_ops_get(task->entry);
 	if (!ops)
-		life_end(TASK_KILLED, 0, 0);
+		leave(TASK_KILLED, 0);
 	return ops->run(task->arg);
 }
 
@@ -106,12 +134,14 @@ static void bottom(uint64_t arg)
 		upcall_unmask(); /* a new task begins where switch_to() left: at depth 1 */
 	}
 	r = switch_protect(run_once, task, &value);
-	if (r < 0)
+	if (r == -EFAULT)
 		upcall_fault_report((uint64_t)value);
 	if (task->idle)
 		return;
-	if (r < 0)
+	if (r == -EFAULT)
 		life_end(TASK_FAULTED, 0, (uint64_t)value);
+	if (task->ending)
+		life_end(task->ending, task->exit.value, 0);
 	if (value != TASK_AGAIN)
 		life_end(TASK_COMPLETED, value, 0);
 	if (task_killed())

@@ -148,7 +148,7 @@ int task_event_wait(struct task_event *event, uint64_t seen, uint64_t deadline_n
 	upcall_mask();
 	if (link_to(event, seen, task)) {
 		/* a kill before this was not seen by the wait, one after it ends it */
-		if (__atomic_load_n(&task->killed, __ATOMIC_SEQ_CST))
+		if (life_cancelled(task))
 			(void)sleep_end(task, -ECANCELED);
 		if (deadline_ns != CLOCK_NEVER)
 			set_timer(task, deadline_ns);

@@ -55,4 +55,16 @@ unwind_from:
 	.cfi_endproc
 	.size unwind_from, . - unwind_from
 
+	/* Never runs: its unwind information says that there is no caller. */
+	.globl unwind_barrier
+	.hidden unwind_barrier
+	.type unwind_barrier, @function
+	.balign 16
+unwind_barrier:
+	.cfi_startproc
+	.cfi_undefined %rip
+	ud2
+	.cfi_endproc
+	.size unwind_barrier, . - unwind_barrier
+
 	.section .note.GNU-stack, "", @progbits

@@ -19,6 +19,7 @@ CELL_EXPORT(unwind_attach);
 CELL_EXPORT(unwind_from);
 CELL_EXPORT(unwind_force);
 CELL_EXPORT(unwind_backtrace);
+CELL_EXPORT(unwind_covers);
 CELL_CONSUMES(unwind_tables_ops);
 
 _Static_assert(sizeof(struct _Unwind_Exception) == sizeof(((struct unwind *)NULL)->exception) &&
@@ -43,6 +44,7 @@ void unwind_attach(struct unwind_tables_ops_h tables)
 struct dwarf_eh_bases {
 	void *tbase, *dbase, *func;
 };
+void unwind_barrier(void) __attribute__((visibility("hidden"))); /* from.S */
 const void *_Unwind_Find_FDE(void *pc, struct dwarf_eh_bases *bases);
 int pthread_once(uint32_t *once, void (*fn)(void));
 void __pthread_key_create(void);
@@ -53,10 +55,24 @@ const void *_Unwind_Find_FDE(void *pc, struct dwarf_eh_bases *bases)
 	const struct unwind_tables_ops *ops = unwind_tables_ops_get(unwinder.tables);
 	struct unwind_entry entry;
 
-	if (!ops || ops->find((uintptr_t)pc, &entry) < 0)
+	if (!ops)
 		return NULL;
+	if (ops->find((uintptr_t)pc, &entry) < 0) {
+		/* NULL would make libgcc look for a signal trampoline of Linux there */
+		if (ops->find((uintptr_t)unwind_barrier, &entry) < 0)
+			return NULL;
+		entry.function = (uintptr_t)pc;
+	}
 	*bases = (struct dwarf_eh_bases){.func = (void *)(uintptr_t)entry.function};
 	return entry.fde;
+}
+
+bool unwind_covers(uint64_t pc)
+{
+	const struct unwind_tables_ops *ops = unwind_tables_ops_get(unwinder.tables);
+	struct unwind_entry entry;
+
+	return ops && ops->find(pc, &entry) == 0;
 }
 
 /*

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Faults. The handler runs on the CPU's fault stack, masked, with the slot still busy (a
- * fault of its own goes to the last-resort entry). It records what happened and goes on at
- * the innermost landing of what ran: the frames in between are dropped. That is the place
- * where unwinding will run them instead.
+ * fault of its own goes to the last-resort entry). It records what happened and goes on on
+ * the stack that faulted, below it, which is unwound from there (unwind.c).
  */
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +23,8 @@ CELL_CONSUMES(notice_ops);
 
 #define VECTOR_UD 6
 #define VECTOR_PF 14
-#define NOTICE_ERROR 0 /* LOG_ERROR of a cell that comes later */
+#define FRAMES_REPORTED 8u /* a line of the log each */
+#define NOTICE_ERROR 0     /* LOG_ERROR of a cell that comes later */
 
 static const char *vector_name(uint32_t vector)
 {
@@ -120,9 +120,9 @@ static void describe(struct upcall_fault *fault, const struct gate_frame *frame,
 	if (task) {
 		fault->task = task->id;
 		memcpy(fault->task_name, task->name, sizeof(fault->task_name));
-		fault->stack_overflow = frame->vector == VECTOR_PF &&
-					frame->cr2 < task->stack_start &&
-					task->stack_start - frame->cr2 <= PAGE_SIZE;
+		fault->stack_overflow =
+			frame->vector == VECTOR_PF && frame->cr2 < task->stack_start &&
+			task->stack_start - frame->cr2 <= MAPPED_STACK_GUARD_PAGES * PAGE_SIZE;
 	}
 	locate(fault);
 	find_reason(fault);
@@ -180,7 +180,7 @@ static void crash_with(const struct upcall_fault *fault, const char *why)
 	gate_crash(text);
 }
 
-/* What would go on must be sure to: its frame on its stack, no lock left behind. */
+/* What would go on must be sure to: its frame on its stack. */
 static const char *cannot_land(const struct percpu_landing *landing)
 {
 	const struct task_head *task = percpu_read(task);
@@ -192,9 +192,84 @@ static const char *cannot_land(const struct percpu_landing *landing)
 		return "fault in a task that nothing protects";
 	if (at < task->stack_start || at > task->stack_end - sizeof(*landing) || landing->rsp != at)
 		return "fault with a damaged stack";
-	if (percpu_read(locks) != landing->locks)
-		return "fault while holding a spinlock";
 	return NULL;
+}
+
+/*
+ * The registers to unwind from. An interrupt or NMI whose entry hit the guard page has not
+ * begun: it is the interrupted code that has no stack left, and whose registers still stand.
+ */
+static void registers(const struct gate_cpu *cpu, const struct upcall_regs *regs,
+		      struct unwind_regs *ret_regs)
+{
+	const struct gate_frame *frame = &cpu->fault;
+
+	if (cpu->irq.busy)
+		frame = &cpu->irq;
+	else if (cpu->nmi.busy)
+		frame = &cpu->nmi;
+	*ret_regs = (struct unwind_regs){
+		.rax = regs->rax,
+		.rdx = regs->rdx,
+		.rcx = regs->rcx,
+		.rbx = regs->rbx,
+		.rsi = regs->rsi,
+		.rdi = regs->rdi,
+		.rbp = regs->rbp,
+		.r8 = regs->r8,
+		.r9 = regs->r9,
+		.r10 = regs->r10,
+		.r11 = regs->r11,
+		.r12 = regs->r12,
+		.r13 = regs->r13,
+		.r14 = regs->r14,
+		.r15 = regs->r15,
+		.rip = frame->rip,
+		.rsp = frame->rsp,
+	};
+}
+
+/* A wild call or jump: as if the caller had stopped at its call, whose return address is there. */
+static void step_back(const struct task_head *task, struct unwind_regs *regs)
+{
+	uint64_t sp = regs->rsp, pc;
+
+	if (unwind_covers(regs->rip) || sp < task->stack_start || sp > task->stack_end - 8 ||
+	    sp % 8)
+		return;
+	pc = *(const uint64_t *)(uintptr_t)sp;
+	if (!unwind_covers(pc - 1))
+		return;
+	regs->rip = pc - 1;
+	regs->rsp += 8;
+}
+
+#define RED_ZONE_BYTES 128u
+
+/* Where on the task's stack there is room to unwind what stands at @sp; NULL: nowhere. */
+static struct upcall_start *place(struct task_head *task, uint64_t sp)
+{
+	uint64_t at = ((sp - RED_ZONE_BYTES) & ~15ull) - sizeof(struct upcall_start);
+	uint64_t need = UNWIND_STACK_BYTES;
+
+	if (sp > task->stack_end || sp % 8)
+		return NULL;
+	if (at < task->stack_start + need && reserve_take(task) < 0)
+		return NULL;
+	return at < task->stack_start + need ? NULL : (struct upcall_start *)(uintptr_t)at;
+}
+
+/* Leaves the fault stack for good. */
+static __attribute__((noreturn)) void go_on(struct upcall_start *start)
+{
+	__asm__ volatile("mov %0, %%rsp\n\t"
+			 "xor %%ebp, %%ebp\n\t"
+			 "call upcall_unwind_fault\n\t"
+			 "ud2"
+			 :
+			 : "D"(start)
+			 : "memory");
+	__builtin_unreachable();
 }
 
 void upcall_fault(const struct upcall_regs *regs)
@@ -202,21 +277,48 @@ void upcall_fault(const struct upcall_regs *regs)
 	struct gate_cpu *cpu = percpu_self();
 	struct percpu_landing *landing = percpu_read(landing);
 	const char *why = cannot_land(landing);
+	struct upcall_start *start = NULL;
 	struct upcall_fault fault;
+	struct unwind_regs from;
+	bool again;
 	uint64_t id;
 
 	describe(&fault, &cpu->fault, regs);
 	if (why)
 		crash_with(&fault, why);
-	id = record(&fault);
-	upcall_park_fault();
+	registers(cpu, regs, &from);
+	step_back(percpu_read(task), &from);
 	put_back(cpu);
-	while (upcall_depth() > landing->depth + 1)
-		__asm__ volatile("decl %%gs:0" ::: "memory", "cc");
-	while (upcall_depth() < landing->depth + 1)
-		upcall_mask();
+	again = landing->unwinding;
+	upcall_unwind_begin(landing, -EFAULT, 0);
+	id = record(&fault);
+	landing->value = id;
+	upcall_park_fault();
+	if (!again)
+		start = place(percpu_read(task), from.rsp);
 	cpu->fault.busy = 0;
-	switch_land(landing, id);
+	if (!start)
+		upcall_unwind_failed(landing);
+	start->regs = from;
+	start->fault = id;
+	go_on(start);
+}
+
+void upcall_fault_trace(uint64_t id, const struct unwind_regs *regs)
+{
+	const struct task_head *task = percpu_read(task);
+	struct upcall_state *s = upcall_state();
+	uint64_t pcs[UPCALL_FAULT_FRAMES];
+	struct upcall_fault *fault = &s->faults[id % UPCALL_FAULTS_MAX];
+	unsigned n =
+		unwind_backtrace(regs, task->stack_start, task->stack_end, pcs, ARRAY_SIZE(pcs));
+
+	spin_lock(&s->fault_lock);
+	if (fault->id == id) {
+		memcpy(fault->frames, pcs, n * sizeof(pcs[0]));
+		fault->n_frames = n;
+	}
+	spin_unlock(&s->fault_lock);
 }
 
 void upcall_last(void)
@@ -269,6 +371,17 @@ void upcall_fault_report(uint64_t id)
 	n = snprintf(text, sizeof(text), "fault %llu: ", (unsigned long long)id);
 	print(&fault, text + n, sizeof(text) - (size_t)n);
 	ops->notice(NOTICE_ERROR, CELL_SELF, text);
+	for (uint32_t i = 1; i < fault.n_frames && i <= FRAMES_REPORTED; i++) {
+		struct loader_location at;
+
+		if (loader_locate(fault.frames[i], &at) < 0)
+			snprintf(text, sizeof(text), "  from 0x%llx",
+				 (unsigned long long)fault.frames[i]);
+		else
+			snprintf(text, sizeof(text), "  from %s:%s+0x%llx", at.cell,
+				 at.function[0] ? at.function : "?", (unsigned long long)at.offset);
+		ops->notice(NOTICE_ERROR, CELL_SELF, text);
+	}
 }
 
 void upcall_crash(const char *text)

@@ -2,8 +2,10 @@
 #ifndef UPCALL_INTERNAL_H
 #define UPCALL_INTERNAL_H
 
+#include <string.h>
 #include <theseus/mapped.h>
 #include <theseus/spinlock.h>
+#include <theseus/unwind.h>
 #include <theseus/upcall.h>
 
 #define UPCALL_VECTOR_PARK GATE_VECTOR_IRQ_FIRST
@@ -15,6 +17,17 @@ struct upcall_park {
 	uint32_t rounds; /* last one given out */
 	uint32_t parked[GATE_MAX_CPUS]; /* round that the CPU is parked for; 0 = it runs */
 	struct cpu_park_times times;
+};
+
+/* Memory for one stack that has overflowed: reserve.c. */
+#define UPCALL_RESERVE_PAGES (MAPPED_STACK_GUARD_PAGES - 1)
+#define UPCALL_RESERVES_PER_CPU 2u
+#define UPCALL_RESERVES (GATE_MAX_CPUS * UPCALL_RESERVES_PER_CPU)
+
+struct upcall_reserve {
+	struct frame_run frames; /* none: this CPU is not there */
+	struct frame_run table;  /* one frame, for a page table; given away at most once */
+	uint32_t used;           /* atomic */
 };
 
 struct upcall_state {
@@ -31,6 +44,8 @@ struct upcall_state {
 	struct spinlock fault_lock;
 	uint64_t fault_count;
 	struct upcall_fault faults[UPCALL_FAULTS_MAX];
+	struct upcall_unwinds unwinds; /* atomic */
+	struct upcall_reserve reserves[UPCALL_RESERVES];
 };
 
 struct upcall_state *upcall_state(void);
@@ -39,6 +54,31 @@ struct upcall_state *upcall_state(void);
 struct upcall_regs {
 	uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax;
 };
+
+/* ---- fault.c ---- */
+/* Adds to the record @id where its stack was. On that stack, or another. */
+void upcall_fault_trace(uint64_t id, const struct unwind_regs *regs);
+
+/* ---- unwind.c ---- */
+/* What the fault handler leaves on the faulted stack. */
+struct upcall_start {
+	struct unwind_regs regs;
+	uint64_t fault; /* id */
+};
+_Static_assert(sizeof(struct upcall_start) % 16 == 0, "it is pushed on an aligned stack");
+/* The landing is unwound to from now on; locks are released, the depth is its own + 1. Masked. */
+void upcall_unwind_begin(struct percpu_landing *landing, int result, uint64_t value);
+/* On the faulted stack, below what faulted, after upcall_unwind_begin(). */
+void upcall_unwind_fault(struct upcall_start *start) __attribute__((noreturn));
+/* Lands without running the rest. */
+void upcall_unwind_failed(struct percpu_landing *landing) __attribute__((noreturn));
+
+/* ---- reserve.c ---- */
+int reserve_prepare(unsigned cpu) MUST_USE;
+/* Extends the stack of a task downwards. Result: 0; -EBUSY it has been; -ENOMEM, the gate's. */
+int reserve_take(struct task_head *task) MUST_USE;
+/* Undoes that unless the caller or @sp still stands there, or near. Masked, as the task. */
+void reserve_give(struct task_head *task, uint64_t sp);
 
 /* ---- entry.S ---- */
 extern const char upcall_window[], upcall_window_end[];

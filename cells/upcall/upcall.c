@@ -8,7 +8,7 @@
 
 CELL_INFO(.name = "upcall", .version = "1.0.0",
 	  .summary = "interrupts, faults and parking at CPL 3", .safety = CELL_UNSAFE,
-	  .grants = GATE_GRANT_CPU | GATE_GRANT_SCHED | GATE_GRANT_POWER);
+	  .grants = GATE_GRANT_CPU | GATE_GRANT_SCHED | GATE_GRANT_POWER | GATE_GRANT_MEMORY);
 
 CELL_EXPORT(irq_attach);
 CELL_EXPORT(irq_detach);
@@ -20,6 +20,7 @@ CELL_EXPORT(cpu_online_mask);
 CELL_EXPORT(cpu_count);
 CELL_EXPORT(cpu_prepare);
 CELL_EXPORT(cpu_set_online);
+CELL_EXPORT(upcall_stack_restore);
 CELL_CONSUMES(irq_ops);
 CELL_CONSUMES(preempt_ops);
 
@@ -232,6 +233,8 @@ int cpu_prepare(unsigned cpu)
 	if (r < 0)
 		return r;
 	r = mapped_info(upcall.stacks[cpu], &info);
+	if (r >= 0)
+		r = reserve_prepare(cpu);
 	if (r < 0) {
 		mapped_drop(&upcall.stacks[cpu]);
 		return r;

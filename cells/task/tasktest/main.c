@@ -232,15 +232,9 @@ static bool asked_for(const char *option)
 }
 
 /* What ends the VM is a test of its own, asked for on the command line. */
-/* The lock stays held: that is the point. */
-static NO_THREAD_SAFETY void crash_tests(void)
+static void crash_tests(void)
 {
-	struct spinlock lock = {0};
-
-	if (asked_for("tasktest=lock")) {
-		spin_lock(&lock);
-		faulty(ROLE_NULL);
-	} else if (asked_for("tasktest=handler")) {
+	if (asked_for("tasktest=handler")) {
 		percpu_write(task, (struct task_head *)16);
 		faulty(ROLE_NULL);
 	} else if (asked_for("tasktest=landing")) {

@@ -43,7 +43,8 @@
 #define LANDING_RSP 8
 #define LANDING_DEPTH 16
 #define LANDING_LOCKS 20
-#define LANDING_BYTES 24
+#define LANDING_UNWINDING 24 /* from here on zero */
+#define LANDING_BYTES 96
 
 /* struct upcall_ops */
 #define UPCALL_OPS_IRQ 0

@@ -19,18 +19,27 @@ struct task_head {
 	uint64_t id;                     /* task_id() of its handle; never 0 */
 	uint64_t stack_start, stack_end; /* [start, end) without guard pages */
 	char name[TASK_NAME_MAX];
+	uint32_t unwind_failures; /* unwindings of this task that were given up */
+	uint32_t reserve;  /* of the upcall cell: what its stack is extended with; 0 = nothing */
 	uint64_t sync[32]; /* all zero at first; the rest is theseus/sync.h's */
 };
 
 /*
- * Where a fault goes on: pushed by switch_protect() on the stack of what it protects. The
- * chain belongs to the task and moves with it between CPUs.
+ * Where a fault or the end of a task goes on: pushed by switch_protect() on the stack of what
+ * it protects, all zero but for the first four. The chain belongs to the task and moves with it
+ * between CPUs.
  */
 struct percpu_landing {
 	struct percpu_landing *outer;
-	uint64_t rsp;   /* as switch_protect() left it */
-	uint32_t depth; /* mask depth to return with */
-	uint32_t locks; /* percpu.locks then: a fault releases what was taken since */
+	uint64_t rsp;       /* as switch_protect() left it */
+	uint32_t depth;     /* mask depth to return with */
+	uint32_t locks;     /* percpu.locks then: a fault releases what was taken since */
+	uint32_t unwinding; /* the stack is being unwound up to here */
+	uint32_t frames;    /* so far */
+	uint64_t value;     /* what it will land with */
+	int32_t result;
+	uint32_t reserved;
+	uint64_t unwind[6]; /* struct unwind */
 };
 
 struct percpu {
@@ -71,6 +80,8 @@ _Static_assert(PERCPU_OFFSET(held) == 344, "ABI");
 _Static_assert(offsetof(struct percpu_landing, rsp) == 8, "ABI");
 _Static_assert(offsetof(struct percpu_landing, depth) == 16, "ABI");
 _Static_assert(offsetof(struct percpu_landing, locks) == 20, "ABI");
+_Static_assert(offsetof(struct percpu_landing, unwind) == 48, "16-byte aligned");
+_Static_assert(sizeof(struct percpu_landing) == 96, "ABI");
 
 /* Any CPU's block, for the few who set another CPU up. @cpu < boot_record.cpus. */
 static inline struct gate_cpu *percpu_gate(unsigned cpu)

@@ -15,13 +15,19 @@
 
 enum mapped_kind {
 	MAPPED_DATA = 1, /* zeroed, read-write */
-	MAPPED_STACK,    /* the same, between two guard pages that stay unmapped */
+	MAPPED_STACK,    /* the same, between guard pages that stay unmapped */
 	MAPPED_CELL, /* in the cell window, zeroed, read-write until the loader seals parts of it */
 	MAPPED_DMA,  /* zeroed, physically contiguous; its physical address may be asked for */
 	MAPPED_DEVICE, /* device memory, uncached */
 	_MAPPED_KIND_MAX,
 	_MAPPED_KIND_INVALID = -22,
 };
+
+/*
+ * Below a stack, above it is one. The upcall cell maps all but the lowest for a while when a
+ * stack has overflowed.
+ */
+#define MAPPED_STACK_GUARD_PAGES 5u
 
 /* Owned handle of a region. {0} is none. */
 struct mapped {

@@ -50,18 +50,21 @@ IFACE_DEFINE(bottom_ops);
 void switch_cpu_entry(void);
 
 /*
- * Calls fn(arg). Result: 0 and what it returned in *ret_value; or -EFAULT when a fault ended
- * it, with the fault's id there: then its frames are gone without cleanup, as are those of
- * everything it called. Callee-saved registers and mask depth are as before the call. Nests.
- * Any context.
+ * Calls fn(arg). Result: 0 and what it returned in *ret_value. -EFAULT: a fault ended it, with
+ * the fault's id there. -ECANCELED: it ended its task (task_exit(), a kill), and the caller
+ * should return soon. In both cases the cleanups of its frames, and of everything that it
+ * called, have run, unless unwinding failed (task_head.unwind_failures). Spinlocks that were
+ * taken since are released; callee-saved registers and mask depth are as before the call.
+ * Nests. Any context.
  */
 int switch_protect(int64_t (*fn)(void *arg), void *arg, int64_t *ret_value) MUST_USE;
 
 /*
- * Goes on at @landing, which returns -EFAULT and @fault. For the fault handler, with mask
- * depth landing->depth + 1.
+ * Goes on at @landing, which returns @result and @value. For the upcall cell, with mask depth
+ * landing->depth + 1.
  */
-void switch_land(struct percpu_landing *landing, uint64_t fault) __attribute__((noreturn));
+void switch_land(struct percpu_landing *landing, int result, uint64_t value)
+	__attribute__((noreturn));
 
 /* Trampolines to register with the gate: they lead through the slot in percpu.upcall. */
 void switch_upcall_irq(void);

@@ -31,8 +31,11 @@ struct unwind_regs {
 	uint64_t rip, rsp;
 };
 
-/* Bytes of stack that unwinding needs below the frames that it unwinds; cleanups come on top. */
-#define UNWIND_STACK_BYTES 3072u
+/*
+ * Bytes of stack to have below the frames that are unwound: for the unwinder, an interrupt on
+ * top of it, and a cleanup of some depth.
+ */
+#define UNWIND_STACK_BYTES 8192u
 
 /*
  * Calls fn(arg) so that the frame above it is that of @from, interrupted at its instruction
@@ -70,6 +73,12 @@ void unwind_force(struct unwind *unwind);
  */
 unsigned unwind_backtrace(const struct unwind_regs *from, uint64_t stack_start, uint64_t stack_end,
 			  uint64_t *ret_pcs, unsigned max);
+
+/*
+ * Whether there is unwind information for the instruction at @pc: where there is none, unwinding
+ * ends. Any context.
+ */
+bool unwind_covers(uint64_t pc);
 
 /* ---- for the loader ---- */
 

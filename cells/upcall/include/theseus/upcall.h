@@ -14,7 +14,8 @@ struct irq_ops {
 	/*
 	 * Runs masked on the interrupted task's stack, on whatever CPU got the interrupt.
 	 * Must not block; typically wakes a service or a task. Vectors arrive coalesced: one
-	 * call for one or more interrupts. A handler that faults is detached and recorded.
+	 * call for one or more interrupts. A handler that faults is unwound, detached and
+	 * recorded.
 	 */
 	void (*handle)(unsigned vector);
 };
@@ -87,7 +88,8 @@ void cpu_park_times(struct cpu_park_times *ret_times);
 
 /* ---- faults ---- */
 
-#define UPCALL_FAULTS_MAX 16u /* records kept: the newest */
+#define UPCALL_FAULTS_MAX 16u   /* records kept: the newest */
+#define UPCALL_FAULT_FRAMES 16u /* return addresses in a record */
 
 enum upcall_outcome {
 	UPCALL_LANDED = 1,  /* what switch_protect() called was ended: a task, a service's step */
@@ -111,6 +113,9 @@ struct upcall_fault {
 	/* What happened, in words: "page fault", "stack overflow", "trap: " and the reason that
 	   theseus/trap.h was given, "undefined behaviour" for a trap of the compiler's. */
 	char reason[80];
+	uint32_t n_frames;
+	uint32_t reserved;
+	uint64_t frames[UPCALL_FAULT_FRAMES]; /* the faulting stack, innermost first: rip itself */
 };
 
 /* Faults since boot. */
@@ -122,6 +127,35 @@ int upcall_fault_get(uint64_t id, struct upcall_fault *ret_fault) MUST_USE;
  * switch_protect() calls it: the fault handler itself cannot, it may have interrupted the log.
  */
 void upcall_fault_report(uint64_t id);
+
+/* ---- unwinding ---- */
+
+/*
+ * Ends what the innermost switch_protect() called, as a fault does but without one: cleanups of
+ * all frames run, and it returns -ECANCELED and @value. From any depth, with any mask depth;
+ * when called by a cleanup, the rest of the unwinding is given up. Context: a task.
+ */
+void upcall_end(uint64_t value) __attribute__((noreturn));
+
+#if !__STDC_HOSTED__
+/* Whether the running task's stack is being unwound: its cleanups run. */
+static inline bool upcall_unwinding(void)
+{
+	const struct percpu_landing *landing = percpu_read(landing);
+
+	return landing && landing->unwinding;
+}
+#endif
+
+/* A stack that had overflowed ends where it did again. Called near its top by the task. */
+void upcall_stack_restore(void);
+
+struct upcall_unwinds {
+	uint64_t done;   /* stacks that were unwound to their landing */
+	uint64_t failed; /* given up: a fault in a cleanup, no information, no room */
+};
+/* Since boot. */
+void upcall_unwinds(struct upcall_unwinds *ret_counts);
 
 /*
  * Ends the VM with a crash record that begins with @text, cut to what fits. Any context.
