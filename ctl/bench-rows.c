@@ -20,6 +20,12 @@
 	}
 
 #define AS_BOOTED ""
+#define ONE_CPU "cpus=1"
+
+#define PART(name_, what_)                                                                         \
+	{                                                                                          \
+		"part", G(name_, 0), NOTHING, AS_BOOTED, NULL, 0, what_                            \
+	}
 
 /* Every operation among few and among many: flat is the aim, so the ratio should stay near 1. */
 #define AMONG(family_, name_, few, many, what_)                                                    \
@@ -76,6 +82,20 @@
 			"many entries of the kernel's tree (at most 65,000 there)"                 \
 	}
 
+#define FILES(name_, bytes_, linux_, what_)                                                        \
+	{                                                                                          \
+		"file", G(name_, bytes_), L(linux_, bytes_), AS_BOOTED, NULL, 0,                   \
+			what_ "; memfs by calls through vfs, tmpfs by system calls"                \
+	}
+
+#define STATE(n)                                                                                   \
+	{                                                                                          \
+		"state", G("vfs-state", n), G("vfs-state", 1), AS_BOOTED, NULL, 1.0,               \
+			"bytes of vfs's state and of its own heap while that many clients have a " \
+			"file open; "                                                              \
+			"what the clients hold is theirs"                                          \
+	}
+
 const struct bench_row bench_rows[] = {
 	{"call", G("call", 0), L("getpid", 0), AS_BOOTED, NULL, 0,
 	 "a call to another cell through the loader's links; a system call. A call crosses no "
@@ -93,9 +113,20 @@ const struct bench_row bench_rows[] = {
 	{"spawn", G("spawn-join", 0), L("pthread-create-join", 0), AS_BOOTED, NULL, 0,
 	 "the same; glibc keeps the stacks of finished threads and maps nothing for the next"},
 
+	{"spawn", G("spawn-join", 0), L("fork-exec-wait", 0), ONE_CPU, NULL, 0,
+	 "the same on one vCPU, where nobody else's TLB must be flushed"},
+
+	PART("clock", "the time of day: is read at every switch and every deadline"),
+	PART("lock", "a spinlock taken and released, nobody else wants it"),
+	PART("gate-call", "the least gate call: enter ring 0, look at one word, leave"),
+
 	MAPS(1),
 	MAPS(16),
 	MAPS(256),
+	{"map", G("map", 1), L("mmap", 1), ONE_CPU, NULL, 0,
+	 "the same on one vCPU, where nobody else's TLB must be flushed"},
+	{"map", G("map", 1), G("gate-map", 1), ONE_CPU, NULL, 0,
+	 "the same over its gate calls alone, on one vCPU"},
 
 	HEAPS("threadtest", 1),
 	HEAPS("threadtest", 2),
@@ -107,6 +138,16 @@ const struct bench_row bench_rows[] = {
 	 "is idle"},
 	{"wake-up", G("wake-up", 1), L("nanosleep", 1), AS_BOOTED, NULL, 0,
 	 "the same while another of equal claim never gives way on that CPU"},
+
+	FILES("file-create", 0, "tmpfs-create", "an empty file opened with create, and closed"),
+	FILES("file-write", 64, "tmpfs-write", "seek to the start of an open file, and write"),
+	FILES("file-write", 4096, "tmpfs-write", "seek to the start of an open file, and write"),
+	FILES("file-read", 64, "tmpfs-read", "seek to the start of an open file, and read"),
+	FILES("file-read", 4096, "tmpfs-read", "seek to the start of an open file, and read"),
+	FILES("file-delete", 0, "tmpfs-delete", "an empty file deleted by its path"),
+
+	STATE(100),
+	STATE(10000),
 
 	SCHEDS("sched=rr"),
 

@@ -13,6 +13,7 @@ struct bench_state {
 	uint32_t busy; /* a benchmark is running */
 	uint32_t stop; /* the crowd shall end */
 	struct task_event stopped;
+	struct spinlock lock; /* is measured; protects nothing */
 	uint32_t crowd_n;
 	uint32_t reserved;
 	struct task_ref *crowd; /* of the heap; NULL: none */

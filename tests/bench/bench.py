@@ -1,113 +1,102 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """
-Benchmarks, each beside what it is compared with, in one run of alternating rounds.
+All benchmarks, each beside what it is compared with, in one run of alternating rounds: the
+operations of `theseusctl bench` on KVM and TCG, then start, call and swap.
 
-  bench.py BUILD [--rounds 5] [--seed N] [--json FILE]
+  bench.py BUILD [--rounds 5] [--seed N] [--accels kvm,tcg] [--json FILE | --publish]
 
-Prints a table; --json keeps the raw figures. Nothing here fails for being slow.
+Prints tables. --json keeps the raw figures; --publish does so in docs/bench and writes
+docs/benchmarks.md. Nothing here fails for being slow.
 """
 import argparse
 import json
 import os
 import pathlib
 import random
-import statistics
 import subprocess
 import sys
 import time
 
+import report
+
+HERE = pathlib.Path(__file__).resolve().parent
+DOCS = HERE.parent.parent / "docs"
 NOW = time.monotonic_ns
+OPERATIONS_LIMIT = 900  # seconds for one `theseusctl bench`
 
 
-def median(values):
-    return statistics.median(values) if values else float("nan")
+def start_theseus(harness, sandbox, accel):
+    """exec of theseus-vmm to `ready` (the agent answered Hello), in ns; the VM is ended again."""
+    read, write = os.pipe()
+    begin = NOW()
+    vmm = subprocess.Popen([harness.BUILD / "vmm" / "theseus-vmm", "--name", sandbox.name("start"), "--guest",
+                            harness.GUEST, "--bundle", harness.CELLS / "boot.cells", "--accel", accel, "--cpus", "2",
+                            "--mem", "128", "--ready-fd", str(write)],
+                           pass_fds=[write], env=sandbox.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(write)
+    line = os.read(read, 4096)
+    end = NOW()
+    os.close(read)
+    if b"ready_ns" not in line:
+        raise RuntimeError(f"theseus-vmm did not get ready: {line!r}")
+    vmm.terminate()
+    vmm.wait(timeout=60)
+    return end - begin
 
 
-def p99(values):
-    return sorted(values)[max(0, -(-len(values) * 99 // 100) - 1)]
+def start_microvm(harness, accel):
+    """exec of QEMU microvm to the first byte of a trivial PVH kernel, in ns."""
+    begin = NOW()
+    qemu = subprocess.Popen(["qemu-system-x86_64", "-M", "microvm", "-accel", accel, "-smp", "2", "-m", "128",
+                             "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-kernel",
+                             harness.BUILD / "tests" / "onebyte"],
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    byte = qemu.stdout.read(1)
+    end = NOW()
+    qemu.kill()
+    qemu.wait()
+    if byte != b"!":
+        raise RuntimeError("microvm wrote nothing")
+    return end - begin
 
 
-class Bench:
-    def __init__(self, build, accel):
-        self.build, self.accel = pathlib.Path(build), accel
-        self.env = dict(os.environ, THESEUS_VMM=str(self.build / "vmm" / "theseus-vmm"),
-                        THESEUS_GUEST=str(self.build / "guest" / "theseus.elf"),
-                        THESEUS_BUNDLE=str(self.build / "cells" / "boot.cells"))
-        self.ctl_path = self.build / "ctl" / "theseusctl"
+def boots(harness, sandbox, accel, rounds, rng):
+    ours, theirs = [], []
+    for _ in range(rounds):
+        pair = [(ours, lambda: start_theseus(harness, sandbox, accel)), (theirs, lambda: start_microvm(harness, accel))]
+        rng.shuffle(pair)
+        for _ in range(4):
+            for values, start in pair:
+                values.append(start())
+    return {"name": "start, ns", "theseus": ours, "qemu_microvm_first_byte": theirs,
+            "ratio": report.median(ours) / report.median(theirs)}
 
-    def ctl(self, *args):
-        done = subprocess.run([self.ctl_path, "-n", "bench", "--json", *map(str, args)], env=self.env, check=True,
-                              capture_output=True, text=True, timeout=300)
-        return json.loads(done.stdout)
 
-    def start_theseus(self):
-        """exec of theseus-vmm to `ready` (the agent answered Hello), in ns; the VM is ended again."""
-        read, write = os.pipe()
+def swaps(harness, vm, rounds):
+    """Swaps of greeter under two callers: push to done as the operator sees it, and the pause within."""
+    rows = {"wall_ns": [], "guest_total_ns": [], "stage_ns": [], "quiesce_ns": [], "pause_ns": []}
+    for i in range(rounds * 20):
+        bundle = harness.CELLS / f"greeter-v{2 - i % 2}.cells"
         begin = NOW()
-        vmm = subprocess.Popen([self.build / "vmm" / "theseus-vmm", "--name", "bench-start", "--guest",
-                                self.build / "guest" / "theseus.elf", "--bundle", self.build / "cells" / "boot.cells",
-                                "--accel", self.accel, "--cpus", "2", "--mem", "128", "--ready-fd", str(write)],
-                               pass_fds=[write], env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        os.close(write)
-        line = os.read(read, 4096)
-        end = NOW()
-        os.close(read)
-        if b"ready_ns" not in line:
-            raise RuntimeError(f"theseus-vmm did not get ready: {line!r}")
-        vmm.terminate()
-        vmm.wait(timeout=60)
-        return end - begin
+        answer = vm.json("swap-cell", f"greeter={bundle}")
+        rows["wall_ns"].append(NOW() - begin)
+        rows["guest_total_ns"].append(answer["total_ns"])
+        for key in ("stage_ns", "quiesce_ns", "pause_ns"):
+            rows[key].append(answer[key])
+    return rows
 
-    def start_microvm(self):
-        """exec of QEMU microvm to the first byte of a trivial PVH kernel, in ns."""
-        begin = NOW()
-        qemu = subprocess.Popen(["qemu-system-x86_64", "-M", "microvm", "-accel", self.accel, "-smp", "2", "-m", "128",
-                                 "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-kernel",
-                                 self.build / "tests" / "onebyte"],
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        byte = qemu.stdout.read(1)
-        end = NOW()
-        qemu.kill()
-        qemu.wait()
-        if byte != b"!":
-            raise RuntimeError("microvm wrote nothing")
-        return end - begin
 
-    def boot(self, rounds, rng):
-        ours, theirs = [], []
-        for _ in range(rounds):
-            pair = [(ours, self.start_theseus), (theirs, self.start_microvm)]
-            rng.shuffle(pair)
-            for _ in range(4):
-                for values, start in pair:
-                    values.append(start())
-        return {"name": "start, ns", "theseus": ours, "qemu_microvm_first_byte": theirs,
-                "ratio": median(ours) / median(theirs)}
-
-    def swaps(self, rounds):
-        """Swaps of greeter under two callers: push to done as the operator sees it, and the pause within."""
-        rows = {"wall_ns": [], "guest_total_ns": [], "stage_ns": [], "quiesce_ns": [], "pause_ns": []}
-        for i in range(rounds * 20):
-            bundle = self.build / "cells" / f"greeter-v{2 - i % 2}.cells"
-            begin = NOW()
-            report = self.ctl("swap-cell", f"greeter={bundle}")
-            rows["wall_ns"].append(NOW() - begin)
-            rows["guest_total_ns"].append(report["total_ns"])
-            for key in ("stage_ns", "quiesce_ns", "pause_ns"):
-                rows[key].append(report[key])
-        return rows
-
-    def call_cost(self, rounds):
-        """ns of a call to greeter through the loader's links and of the same call made directly."""
-        rows = {"linked_ns": [], "direct_ns": []}
-        for _ in range(rounds):
-            for line in self.ctl("exec", "call-cost")["output"].splitlines():  # medians of rounds of its own
-                for word in line.split():
-                    key, _, value = word.partition("=")
-                    if key in rows:
-                        rows[key].append(float(value))
-        return rows
+def call_cost(vm, rounds):
+    """ns of a call to greeter through the loader's links and of the same call made directly."""
+    rows = {"linked_ns": [], "direct_ns": []}
+    for _ in range(rounds):
+        for line in vm.exec("call-cost").splitlines():  # medians of rounds of its own
+            for word in line.split():
+                key, _, value = word.partition("=")
+                if key in rows:
+                    rows[key].append(float(value))
+    return rows
 
 
 def machine():
@@ -117,52 +106,57 @@ def machine():
     return f"{model}, {os.cpu_count()} CPUs, Linux {os.uname().release}, KVM by {kvm}"
 
 
+def commit():
+    """What was measured; a tree that differs from it says so."""
+    def git(*args):
+        return subprocess.run(["git", *args], capture_output=True, text=True, check=False, cwd=HERE).stdout.strip()
+    return git("rev-parse", "--short", "HEAD") + (" with changes" if git("status", "--porcelain", "-uno") else "")
+
+
+def measure(harness, args, accels):
+    sandbox = harness.Sandbox()
+    failed = True
+    try:
+        result = {"commit": commit(), "seed": args.seed, "date": time.strftime("%Y-%m-%d"), "machine": machine(),
+                  "accel": accels[0], "rounds": args.rounds, "operations": {}}
+        for accel in accels:
+            result["operations"][accel] = sandbox.ctl("bench", "--json", "--accel", accel, "--rounds", args.rounds,
+                                                      limit=OPERATIONS_LIMIT).json
+        result["boot"] = boots(harness, sandbox, accels[0], args.rounds, random.Random(args.seed))
+        vm = harness.Vm(accels[0], 2, sandbox)
+        result["marks"] = vm.started["boot_marks"]
+        result["resident_bytes"] = vm.json("status")["resident_bytes"]
+        result["call"] = call_cost(vm, args.rounds)
+        result["swap"] = swaps(harness, vm, args.rounds)
+        vm.stop()
+        failed = False
+        return result
+    finally:
+        sandbox.close(failed)
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("build")
+    parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--accel", default=None)
-    parser.add_argument("--json")
+    parser.add_argument("--accels", help="default: kvm where it works, and tcg")
+    parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("--publish", action="store_true")
     args = parser.parse_args()
-    accel = args.accel or ("kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "tcg")
-    bench = Bench(args.build, accel)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False,
-                            cwd=pathlib.Path(__file__).parent).stdout.strip()
-    result = {"commit": commit, "seed": args.seed, "date": time.strftime("%Y-%m-%d"), "machine": machine(),
-              "accel": accel, "rounds": args.rounds}
-    result["boot"] = bench.boot(args.rounds, random.Random(args.seed))
-    result["marks"] = bench.ctl("run", "--accel", accel, "--cpus", 2, "--mem", 128, "--detach")["boot_marks"]
-    try:
-        result["resident_bytes"] = bench.ctl("status")["resident_bytes"]
-        result["call"] = bench.call_cost(args.rounds)
-        result["swap"] = bench.swaps(args.rounds)
-    finally:
-        bench.ctl("stop")
-    boot, swap, call = result["boot"], result["swap"], result["call"]
-    print(f"{result['machine']}, {result['date']}, commit {commit}, accel {accel}, seed {args.seed}\n")
-    print("| what | median | p99 | against | median | ratio |\n|---|---|---|---|---|---|")
-    ms = lambda ns: f"{ns / 1e6:.2f} ms"
-    us = lambda ns: f"{ns / 1e3:.1f} µs"
-    print(f"| exec of theseus-vmm to ready, 2 vCPUs, 128 MiB | {ms(median(boot['theseus']))} | {ms(p99(boot['theseus']))} "
-          f"| QEMU microvm, first byte of a trivial kernel | {ms(median(boot['qemu_microvm_first_byte']))} | {boot['ratio']:.2f} |")
-    if call["linked_ns"]:
-        linked, direct = median(call["linked_ns"]), median(call["direct_ns"])
-        print(f"| call to greeter through the loader's links | {linked:.2f} ns | | direct call | {direct:.2f} ns | {linked / direct:.2f} |")
-    print(f"| theseus-vmm resident beyond guest RAM | {result['resident_bytes'] / 2**20:.2f} MiB | | | | |")
-    for key, what, unit in (("wall_ns", "swap of greeter, push to done, as the operator sees it", ms),
-                            ("guest_total_ns", "swap of greeter, guest time (stage and swap)", ms),
-                            ("pause_ns", "pause within the swap", us), ("quiesce_ns", "parking the other CPU", us)):
-        print(f"| {what} | {unit(median(swap[key]))} | {unit(p99(swap[key]))} | | | |")
-    print("\n| where the start goes (one run; steps of 0.2 ms and more) | took | done at |\n|---|---|---|")
-    for side, zero in (("vmm", "exec"), ("guest", "first instruction")):
-        before = 0
-        for row in result["marks"][side]:
-            if row["at_ns"] - before >= 200_000:
-                print(f"| {side}: {row['name']} | {ms(row['at_ns'] - before)} | {zero} + {ms(row['at_ns'])} |")
-            before = row["at_ns"]
-    if args.json:
-        pathlib.Path(args.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    os.environ["THESEUS_BUILD"] = str(args.build.resolve())
+    sys.path.insert(0, str(HERE.parent / "system"))
+    import harness  # pylint: disable=import-outside-toplevel
+    accels = args.accels.split(",") if args.accels else ["kvm"] * harness.kvm_usable()[0] + ["tcg"]
+    result = measure(harness, args, accels)
+    print(report.report(result), end="")
+    path = args.json
+    if args.publish:
+        path = DOCS / "bench" / f"{result['date']}-{result['commit'].split()[0]}.json"
+    if path:
+        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if args.publish:
+        report.write(DOCS / "benchmarks.md", path)
 
 
 if __name__ == "__main__":

@@ -83,14 +83,15 @@ static int transfer(struct bench *b, ssize_t (*move)(int fd, size_t n))
 	return r;
 }
 
+/* Two calls, as in the guest, whose files have no pwrite(). */
 static ssize_t move_in(int fd, size_t n)
 {
-	return pwrite(fd, data, n, 0);
+	return lseek(fd, 0, SEEK_SET) ? -1 : write(fd, data, n);
 }
 
 static ssize_t move_out(int fd, size_t n)
 {
-	return pread(fd, data, n, 0);
+	return lseek(fd, 0, SEEK_SET) ? -1 : read(fd, data, n);
 }
 
 static int write_run(struct bench *b)
