@@ -4,10 +4,10 @@
 All benchmarks, each beside what it is compared with, in one run of alternating rounds: the
 operations of `theseusctl bench` on KVM and TCG, then start, call and swap.
 
-  bench.py BUILD [--rounds 5] [--seed N] [--accels kvm,tcg] [--json FILE | --publish]
+  bench.py BUILD [--rounds 5] [--seed N] [--accels kvm,tcg] [--json FILE]
 
-Prints tables. --json keeps the raw figures; --publish does so in docs/bench and writes
-docs/benchmarks.md. Nothing here fails for being slow.
+Prints tables, and keeps the raw figures in FILE (default: BUILD/tests/benchmarks.json), out of
+which report.py writes docs/benchmarks.md. Nothing here fails for being slow.
 """
 import argparse
 import json
@@ -21,7 +21,6 @@ import time
 import report
 
 HERE = pathlib.Path(__file__).resolve().parent
-DOCS = HERE.parent.parent / "docs"
 NOW = time.monotonic_ns
 OPERATIONS_LIMIT = 900  # seconds for one `theseusctl bench`
 
@@ -142,7 +141,6 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--accels", help="default: kvm where it works, and tcg")
     parser.add_argument("--json", type=pathlib.Path)
-    parser.add_argument("--publish", action="store_true")
     args = parser.parse_args()
     os.environ["THESEUS_BUILD"] = str(args.build.resolve())
     sys.path.insert(0, str(HERE.parent / "system"))
@@ -150,13 +148,8 @@ def main():
     accels = args.accels.split(",") if args.accels else ["kvm"] * harness.kvm_usable()[0] + ["tcg"]
     result = measure(harness, args, accels)
     print(report.report(result), end="")
-    path = args.json
-    if args.publish:
-        path = DOCS / "bench" / f"{result['date']}-{result['commit'].split()[0]}.json"
-    if path:
-        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    if args.publish:
-        report.write(DOCS / "benchmarks.md", path)
+    path = args.json or args.build / "tests" / "benchmarks.json"
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

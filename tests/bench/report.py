@@ -3,11 +3,11 @@
 """
 The tables of docs/benchmarks.md, out of the raw figures that bench.py wrote.
 
-  report.py write DOC JSON   puts the tables of JSON between DOC's markers
+  report.py write DOC JSON   puts the tables of JSON between DOC's markers, JSON itself beside DOC
   report.py check DOC        fails unless what stands there is what its JSON gives
   report.py print JSON       to standard output
 
-JSON lies in the folder bench/ beside DOC; the first marker names it.
+Beside DOC is in its folder bench/, as DATE-COMMIT.json; DOC's first marker names it.
 """
 import json
 import pathlib
@@ -79,10 +79,12 @@ def operation(row):
 
 
 def operations(accel, report):
+    native = accel != "tcg"  # Linux is; translated code is not held to targets beside it
     yield f"### Operations, {accel.upper()}, {report['cpus']} vCPUs, {report['rounds']} rounds"
     yield ""
     headers = ["guest", "median", "p99", "against", "median", "p99", "ratio", "target"]
-    yield from table(headers, (operation(row) for row in report["rows"] if row["family"] != "scale"))
+    yield from table(headers if native else headers[:-1],
+                     (operation(row)[:None if native else -1] for row in report["rows"] if row["family"] != "scale"))
     yield f"### Among few and among many, {accel.upper()}"
     yield ""
     yield from table(headers[:-1], (operation(row)[:-1] for row in report["rows"] if row["family"] == "scale"))
@@ -160,9 +162,16 @@ def load(path):
 
 
 def write(doc, source):
-    before, _, _, after = split(doc)
-    begin = f"<!-- begin: made by tests/bench/report.py from bench/{source.name} -->\n"
-    doc.write_text(before + begin + report(load(source)) + END + after, encoding="utf-8")
+    before, old, _, after = split(doc)
+    result = load(source)
+    name = f"{result['date']}-{result['commit'].replace(' ', '-')}.json"
+    kept = doc.parent / "bench" / name
+    if kept.resolve() != source.resolve():
+        kept.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    if old != name:
+        (doc.parent / "bench" / old).unlink(missing_ok=True)
+    begin = f"<!-- begin: made by tests/bench/report.py from bench/{name} -->\n"
+    doc.write_text(before + begin + report(result) + END + after, encoding="utf-8")
 
 
 def check(doc):
