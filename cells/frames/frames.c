@@ -11,6 +11,7 @@
 #include <theseus/cell.h>
 #include <theseus/gate-call.h>
 #include <theseus/handoff.h>
+#include <theseus/percpu.h>
 #include <theseus/spinlock.h>
 #include <theseus/trap.h>
 
@@ -33,6 +34,8 @@ struct frames_state {
 	uint64_t first;                        /* no frame below is free */
 	uint64_t total, used, peak;
 	vaddr_t dynamic_next;
+	uint64_t failing_task; /* atomic; whose allocation fails on purpose, 0 = nobody's */
+	uint64_t fail_in;      /* allocations of that task from here on; 0 = it has failed */
 };
 
 CELL_INFO(.name = "frames", .version = "1.0.0", .grants = GATE_GRANT_MEMORY, .safety = CELL_UNSAFE,
@@ -175,6 +178,43 @@ static int add_range(struct frame_range r)
 
 /* ---- exports ---- */
 
+/* ---- failing on purpose ---- */
+
+/* Id of the calling task; 0: none. */
+static uint64_t this_task(void)
+{
+#if __STDC_HOSTED__
+	return 0;
+#else
+	const struct task_head *task = percpu_read(task);
+
+	return task ? task->id : 0;
+#endif
+}
+
+bool frames_fail_nth(uint64_t nth)
+{
+	uint64_t task = this_task();
+	bool failed = task != 0 && frames.failing_task == task && frames.fail_in == 0;
+
+	frames.fail_in = nth;
+	__atomic_store_n(&frames.failing_task, nth ? task : 0, __ATOMIC_RELEASE);
+	return failed;
+}
+CELL_EXPORT(frames_fail_nth);
+
+bool frames_fails(void)
+{
+	uint64_t task = __atomic_load_n(&frames.failing_task, __ATOMIC_ACQUIRE);
+
+	if (__builtin_expect(task == 0, 1) || task != this_task() || frames.fail_in == 0)
+		return false;
+	return --frames.fail_in == 0;
+}
+CELL_EXPORT(frames_fails);
+
+/* ---- runs ---- */
+
 /* First run of @count free frames aligned to @align, or n_frames. */
 static uint64_t find_run(uint64_t count, uint64_t align)
 {
@@ -199,6 +239,8 @@ int frames_alloc(uint64_t count, uint64_t align, struct frame_run *ret_run)
 
 	if (count == 0 || align == 0 || (align & (align - 1)) != 0)
 		return -EINVAL;
+	if (frames_fails())
+		return -ENOMEM;
 	spin_lock(&frames.lock);
 	found = align <= frames.n_frames && (at = find_run(count, align)) < frames.n_frames;
 	if (found) {

@@ -3,49 +3,56 @@
 
 #include <string.h>
 
-/* Pages of one set of owners are made in the order of CPUs: the last one says that all are there.
- */
-static bool all_there(const struct accounts *a, uint32_t owner)
+static uint64_t *page_of(const struct blocks *b, unsigned cpu, uint32_t owner)
 {
-	return __atomic_load_n(&a->pages[owner / ACCOUNTS_PER_PAGE][a->cpus - 1], __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&b->caches[cpu].accounts[owner / ACCOUNTS_PER_PAGE],
+			       __ATOMIC_ACQUIRE);
+}
+
+/* Pages for one set of owners are made in the order of CPUs: the last says that all are there. */
+static bool all_there(const struct blocks *b, uint32_t owner)
+{
+	return page_of(b, b->cpus - 1, owner);
 }
 
 int account_prepare(struct blocks *b, uint32_t owner)
 {
-	struct accounts *a = &b->accounts;
-	struct account **pages = a->pages[owner / ACCOUNTS_PER_PAGE];
+	for (uint32_t cpu = 0; !all_there(b, owner); cpu++) {
+		uint64_t *page, *none = NULL;
 
-	for (uint32_t cpu = 0; !all_there(a, owner); cpu++) {
-		struct account *page, *none = NULL;
-
-		if (__atomic_load_n(&pages[cpu], __ATOMIC_RELAXED))
+		if (page_of(b, cpu, owner))
 			continue;
 		page = page_alloc(b);
 		if (!page)
 			return -ENOMEM;
 		memset(page, 0, PAGE_SIZE);
-		if (!__atomic_compare_exchange_n(&pages[cpu], &none, page, false, __ATOMIC_RELEASE,
-						 __ATOMIC_RELAXED))
+		if (!__atomic_compare_exchange_n(
+			    &b->caches[cpu].accounts[owner / ACCOUNTS_PER_PAGE], &none, page, false,
+			    __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 			page_free(b, page);
 	}
 	return 0;
 }
 
-void account_add(struct blocks *b, uint32_t owner, int64_t bytes, int64_t objects)
+void account_add(struct blocks *b, uint32_t owner, uint64_t change)
 {
 	upcall_mask();
-	account_change(account_there(&b->accounts, heap_this_cpu(), owner), bytes, objects);
+	page_of(b, heap_this_cpu(), owner)[owner % ACCOUNTS_PER_PAGE] += change;
 	upcall_unmask();
 }
 
 void account_sum(struct blocks *b, uint32_t owner, struct heap_stats *stats)
 {
-	if (!all_there(&b->accounts, owner))
-		return;
-	for (uint32_t cpu = 0; cpu < b->accounts.cpus; cpu++) {
-		const struct account *a = account_there(&b->accounts, cpu, owner);
+	uint64_t sum = 0;
 
-		stats->bytes += (uint64_t)__atomic_load_n(&a->bytes, __ATOMIC_RELAXED);
-		stats->objects += (uint64_t)__atomic_load_n(&a->objects, __ATOMIC_RELAXED);
-	}
+	if (!all_there(b, owner))
+		return;
+	for (uint32_t cpu = 0; cpu < b->cpus; cpu++)
+		sum += __atomic_load_n(&page_of(b, cpu, owner)[owner % ACCOUNTS_PER_PAGE],
+				       __ATOMIC_RELAXED);
+	/* one CPU's free may be seen without another's allocation that it undoes */
+	if ((int64_t)sum < 0)
+		return;
+	stats->bytes += sum & (ACCOUNT_OBJECT - 1);
+	stats->objects += sum / ACCOUNT_OBJECT;
 }

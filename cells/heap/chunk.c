@@ -43,22 +43,20 @@ static bool is_chunk(union place p)
 void supply_drop(struct supply *s)
 {
 	if (s->chunk)
-		block_free(heap_blocks(), s->chunk);
+		heap_free(s->chunk);
 	if (s->places)
-		block_free(heap_blocks(), s->places);
+		heap_free(s->places);
 }
 
 /* What the type lacks for another chunk. Result: 0, -ENOMEM. */
 static int supply_get(struct supply *s, size_t chunk_bytes, uint32_t places_max)
 {
-	struct blocks *b = heap_blocks();
-
 	if (!s->chunk)
-		s->chunk = block_alloc(b, chunk_bytes, OWNER_NOBODY);
+		s->chunk = heap_alloc(NOBODY, chunk_bytes);
 	if (places_max > s->places_max && places_max * sizeof(*s->places) <= BLOCK_MAX) {
 		if (s->places)
-			block_free(b, s->places);
-		s->places = block_alloc(b, places_max * sizeof(*s->places), OWNER_NOBODY);
+			heap_free(s->places);
+		s->places = heap_alloc(NOBODY, places_max * sizeof(*s->places));
 		s->places_max = s->places ? places_max : 0;
 	}
 	return s->chunk && s->places_max >= places_max ? 0 : -ENOMEM;

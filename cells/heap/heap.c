@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "cache.h"
 #include "object.h"
 
+#include <theseus/frames.h>
 #include <theseus/handoff.h>
 
 struct heap_state {
@@ -28,26 +30,76 @@ struct owners *heap_owners(void)
 	return &heap.owners;
 }
 
+/* ---- hot paths ---- */
+
+#define NEED_CACHED 1280u /* bytes of the last class that is cached */
+_Static_assert(CLASSES_CACHED == 21, "NEED_CACHED is the stride of class 20");
+
+/* Class of a need by 16 bytes: sizes come at random, and a branch on them is a wrong guess. */
+static const uint8_t small_class[NEED_CACHED / 16 + 1] = {
+	0,  0,  1,  2,  3,  4,  5,  6,  7,  8,  8,  9,  9,  10, 10, 11, 11, 12, 12, 12, 12,
+	13, 13, 13, 13, 14, 14, 14, 14, 15, 15, 15, 15, 16, 16, 16, 16, 16, 16, 16, 16, 17,
+	17, 17, 17, 17, 17, 17, 17, 18, 18, 18, 18, 18, 18, 18, 18, 19, 19, 19, 19, 19, 19,
+	19, 19, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20,
+};
+
 void *heap_alloc(struct cell_ref owner, size_t bytes)
 {
+	size_t need = need_of(bytes);
+	void *p = NULL;
+
 	if (bytes - 1 >= BLOCK_MAX || owner.id >= OWNERS)
 		return NULL;
-	return block_alloc(&heap.blocks, bytes, owner.id);
+	if (__builtin_expect(need <= NEED_CACHED, 1))
+		p = cache_alloc(&heap.blocks, small_class[(need + 15) / 16], bytes, owner.id);
+	if (__builtin_expect(!p, 0))
+		return alloc_slowly(&heap.blocks, bytes, owner.id);
+	set_live(p, bytes, owner.id);
+	return p;
 }
 CELL_EXPORT(heap_alloc);
 
 void heap_free(void *p)
 {
-	if (p)
-		block_free(&heap.blocks, p);
+	size_t bytes, need;
+
+	if (!p)
+		return;
+	bytes = block_bytes(p);
+	need = need_of(bytes);
+	check_live(p);
+	check_canary(p, bytes);
+	if (__builtin_expect(need <= NEED_CACHED, 1)) {
+		set_free(p);
+		if (__builtin_expect(cache_free(&heap.blocks, small_class[(need + 15) / 16], p,
+						bytes, block_owner(p)),
+				     1))
+			return;
+	}
+	free_slowly(&heap.blocks, p);
 }
 CELL_EXPORT(heap_free);
+
+/* ---- the rest ---- */
 
 void heap_trim(void)
 {
 	block_trim(&heap.blocks);
 }
 CELL_EXPORT(heap_trim);
+
+bool heap_fail_nth(uint64_t nth)
+{
+	bool failed;
+
+	if (nth > 0)
+		cache_keep_closed(&heap.blocks, true);
+	failed = frames_fail_nth(nth);
+	if (nth == 0)
+		cache_keep_closed(&heap.blocks, false);
+	return failed;
+}
+CELL_EXPORT(heap_fail_nth);
 
 void heap_stats(struct cell_ref cell, struct heap_stats *ret_stats)
 {
@@ -71,7 +123,7 @@ static int heap_init(const struct cell_boot *boot)
 
 	if (cpus == 0 || cpus > GATE_MAX_CPUS)
 		return -EINVAL;
-	heap.blocks.accounts.cpus = cpus;
+	cache_init(&heap.blocks, cpus);
 	return 0;
 }
 

@@ -2,15 +2,17 @@
 /*
  * Layers of the heap, bottom up:
  *   arena.c    64 KiB regions of `mapped`, cut into spans of pages
- *   block.c    blocks in slabs (a span of one size class), cached per CPU; large ones alone;
- *              each is accounted to an owner
+ *   slab.c     blocks in slabs (a span of one size class)
+ *   cache.h    free blocks that each CPU keeps
+ *   block.c    blocks of any size, each accounted to an owner; large ones in regions alone
  *   account.c  what each CPU did for each owner
- *   heap.c     the state, and the public plain heap
+ *   heap.c     the state, and the public plain heap with its hot paths
  *   object.h   typed objects
  *
- * Locks, outermost first: of all types, of a type, of the objects of a task, of a class, of
- * the arenas. No gate call is made under one: regions are made and dropped when all are
- * released. Caches and accounts belong to a CPU and are used masked.
+ * Locks, outermost first: of all types, of a type, of the objects of a task, of closing the
+ * caches, of a class, of the arenas. No gate call is made under one but that of closing:
+ * regions are made and dropped when the others are released. Caches and accounts belong to a
+ * CPU and are used masked.
  */
 #ifndef HEAP_INTERNAL_H
 #define HEAP_INTERNAL_H
@@ -80,51 +82,39 @@ void arena_drop(struct arena *arena);     /* accepts NULL */
 /* The empty arena that is kept, if any: for arena_drop(). */
 struct arena *arena_take_empty(struct arenas *a) MUST_USE;
 
+static inline struct slab *slab_of(const void *p)
+{
+	struct arena *arena = arena_of(p);
+
+	return &arena->slabs[arena->first[((uintptr_t)p & (ARENA_BYTES - 1)) / PAGE_SIZE]];
+}
+
 /* ---- account.c ---- */
 
 #define OWNERS 4096u    /* cell ids */
 #define OWNER_NOBODY 0u /* the heap's own blocks: accounted like others, but in no total */
-#define ACCOUNTS_PER_PAGE (PAGE_SIZE / 16u)
+#define ACCOUNTS_PER_PAGE (PAGE_SIZE / sizeof(uint64_t))
 
-/* What one CPU did for one owner; only the sum over all CPUs means something. */
-struct account {
-	int64_t bytes, objects;
-};
-_Static_assert(sizeof(struct account) == 16, "ACCOUNTS_PER_PAGE");
+/*
+ * What one CPU did for one owner, bytes and objects in one number; only the sum over all CPUs
+ * means something. Both have room for all that GATE_PHYS_MAX can hold.
+ */
+#define ACCOUNT_OBJECT (1ull << 34)
+_Static_assert(GATE_PHYS_MAX < ACCOUNT_OBJECT &&
+		       GATE_PHYS_MAX / 16 <= (1ull << 63) / ACCOUNT_OBJECT,
+	       "more memory needs other accounts");
 
-/* Pages of accounts, made for all CPUs when the first of their owners turns up. */
-struct accounts {
-	uint32_t cpus;
-	struct account *pages[OWNERS / ACCOUNTS_PER_PAGE][GATE_MAX_CPUS];
-};
-
-/* Of @cpu. NULL if account_prepare() was never called for @owner. */
-static inline struct account *account_of(struct accounts *a, unsigned cpu, uint32_t owner)
+static inline uint64_t account_of_one(size_t bytes)
 {
-	struct account *page =
-		__atomic_load_n(&a->pages[owner / ACCOUNTS_PER_PAGE][cpu], __ATOMIC_ACQUIRE);
-
-	return page ? page + owner % ACCOUNTS_PER_PAGE : NULL;
-}
-
-/* The same for the owner of something that lives: it was called. */
-static inline struct account *account_there(struct accounts *a, unsigned cpu, uint32_t owner)
-{
-	return a->pages[owner / ACCOUNTS_PER_PAGE][cpu] + owner % ACCOUNTS_PER_PAGE;
-}
-
-/* The caller is on the account's CPU, masked. */
-static inline void account_change(struct account *a, int64_t bytes, int64_t objects)
-{
-	a->bytes += bytes;
-	a->objects += objects;
+	return ACCOUNT_OBJECT + bytes;
 }
 
 struct blocks;
 
 /* Makes sure that @owner has an account on every CPU. Result: 0, -ENOMEM. */
 int account_prepare(struct blocks *b, uint32_t owner) MUST_USE;
-void account_add(struct blocks *b, uint32_t owner, int64_t bytes, int64_t objects);
+/* The owner of something that lives, or one that was prepared. */
+void account_add(struct blocks *b, uint32_t owner, uint64_t change);
 /* Adds what all CPUs did for @owner. */
 void account_sum(struct blocks *b, uint32_t owner, struct heap_stats *stats);
 
@@ -143,34 +133,61 @@ struct block_header {
 #define CLASSES_CACHED 21u /* strides to 1280, so that 1 KiB and its header fit */
 #define CLASS_STRIDE_MAX 32768u
 
+#define DEPOT_MAX 32u
+
 struct size_class {
 	struct spinlock lock;
-	uint32_t padding;
-	struct slab *partial; /* slabs with something free */
+	uint32_t n_depot;
+	struct slab *partial;   /* slabs with something free */
+	void *depot[DEPOT_MAX]; /* full chains of free blocks, ready for caches */
 };
 
-/* Free blocks of one class, kept for one CPU: first in, first out in safe builds. */
+/* Blocks that go between a cache and its class at once: up to 16 KiB. */
+static inline unsigned chain_max(unsigned cls)
+{
+	return cls < 16 ? 32 : cls < 20 ? 16 : 8;
+}
+
+/* Chains that a class keeps: up to 128 KiB. */
+static inline unsigned depot_max(unsigned cls)
+{
+	return cls < 8 ? DEPOT_MAX : DEPOT_MAX / 4;
+}
+
+#define QUARANTINE 16u /* safe builds: blocks freed later that one waits for */
+
+/* Free blocks of one class, kept for one CPU. */
 struct cache_list {
-	void *head, *tail;
-	uint32_t count;
+	void *head;
+	uint32_t count, max; /* max 0: it takes nothing */
+	void *spare;         /* a full chain, or NULL */
+#if HEAP_CHECKS == CHECKS_SAFE
+	uint32_t next, padding;
+	void *waiting[QUARANTINE]; /* a ring; not counted */
+#endif
 };
 
 struct cache {
+	/* made for all CPUs when the first owner of a page turns up */
+	uint64_t *accounts[OWNERS / ACCOUNTS_PER_PAGE];
 	struct cache_list lists[CLASSES_CACHED];
 } __attribute__((aligned(64)));
 
 struct blocks {
 	struct arenas arenas;
-	struct accounts accounts;
+	uint32_t cpus;
 	uint64_t large_pages; /* atomic */
 	struct size_class classes[CLASSES];
+	struct cache *cache_of[GATE_MAX_CPUS]; /* its own, or `closed` */
+	struct spinlock closing;               /* of cache_of; held over a gate call */
+	bool keep_closed;
+	struct cache closed; /* never anything in it */
 	struct cache caches[GATE_MAX_CPUS];
 };
 
-/* @bytes 1..BLOCK_MAX, @owner < OWNERS. NULL when memory is out. */
-void *block_alloc(struct blocks *b, size_t bytes, uint32_t owner);
-/* Fails as heap_free() says. Not NULL. */
-void block_free(struct blocks *b, void *p);
+/* For heap.c: what is in no cache of this CPU, and what does not fit in there. */
+void *alloc_slowly(struct blocks *b, size_t bytes, uint32_t owner);
+void free_slowly(struct blocks *b, void *p);
 void block_trim(struct blocks *b);
 
 /*
@@ -179,6 +196,32 @@ void block_trim(struct blocks *b);
  */
 void *page_alloc(struct blocks *b);
 void page_free(struct blocks *b, void *page);
+
+/* ---- slab.c ---- */
+
+#define CHAIN_FULL 0u /* chain_max() */
+
+/*
+ * Takes up to @n blocks of @cls, linked by link_of(); with CHAIN_FULL a full chain if the
+ * depot has one. Adds no memory. Result: how many.
+ */
+unsigned class_take(struct blocks *b, unsigned cls, unsigned n, void **ret_chain) MUST_USE;
+void class_give(struct blocks *b, unsigned cls, void *chain);
+/* The same for a full chain, which the depot may keep. */
+void class_give_full(struct blocks *b, unsigned cls, void *chain);
+/* Empties the depot. */
+void class_trim(struct blocks *b, unsigned cls);
+
+/* ---- cache.c: classes below CLASSES_CACHED ---- */
+
+void cache_init(struct blocks *b, unsigned cpus);
+/* After cache_alloc() or cache_free() said no: makes the next one succeed, if it can. */
+void cache_refill(struct blocks *b, unsigned cls);
+void cache_shrink(struct blocks *b, unsigned cls);
+/* Gives back what the caches of all CPUs and the depots hold. */
+void cache_trim(struct blocks *b);
+/* The same, and caches are not used any more until they are allowed again. */
+void cache_keep_closed(struct blocks *b, bool closed);
 
 /* This CPU, while masked. Unit tests say where they are. */
 #if __STDC_HOSTED__
@@ -190,7 +233,7 @@ static inline unsigned heap_this_cpu(void)
 }
 #endif
 
-/* ---- heap.c: the state ---- */
+/* ---- heap.c ---- */
 
 #define TYPES_MAX 256u
 

@@ -2,6 +2,7 @@
 #include "object.h"
 
 #include <string.h>
+#include <theseus/frames.h>
 
 /* What @h names, its type locked; NULL: nothing, and not locked. */
 static struct object *handle_lock(struct handle h, struct type **ret_type) NO_THREAD_SAFETY
@@ -45,6 +46,8 @@ int object_create(struct heap_type type, struct object_owner owner, struct handl
 
 	if (owner.cell.id >= OWNERS)
 		return -EINVAL;
+	if (frames_fails())
+		return -ENOMEM;
 	r = account_prepare(heap_blocks(), owner.cell.id);
 	if (r < 0)
 		return r;
@@ -56,7 +59,7 @@ int object_create(struct heap_type type, struct object_owner owner, struct handl
 		*ret_handle = handle_of(o);
 		bytes = t->bytes;
 		type_unlock(t);
-		account_add(heap_blocks(), owner.cell.id, bytes, 1);
+		account_add(heap_blocks(), owner.cell.id, account_of_one(bytes));
 	}
 	supply_drop(&supply);
 	return r;
@@ -88,8 +91,8 @@ static void object_free(struct type *t, struct object *o) NO_THREAD_SAFETY
 	drop = object_give(t, o);
 	type_unlock(t);
 	if (drop)
-		block_free(heap_blocks(), drop);
-	account_add(heap_blocks(), cell, -(int64_t)bytes, -1);
+		heap_free(drop);
+	account_add(heap_blocks(), cell, -account_of_one(bytes));
 }
 
 int object_destroy(struct heap_type type, struct handle h)
@@ -132,8 +135,8 @@ int object_set_owner(struct heap_type type, struct handle h, struct object_owner
 	o->task = owner.task;
 	owner_link(o);
 	type_unlock(t);
-	account_add(heap_blocks(), from, -(int64_t)bytes, -1);
-	account_add(heap_blocks(), owner.cell.id, bytes, 1);
+	account_add(heap_blocks(), from, -account_of_one(bytes));
+	account_add(heap_blocks(), owner.cell.id, account_of_one(bytes));
 	return 0;
 }
 CELL_EXPORT(object_set_owner);

@@ -15,6 +15,9 @@
 
 #include "internal.h"
 
+/* Memory of the heap itself. */
+#define NOBODY ((struct cell_ref){OWNER_NOBODY})
+
 struct object {
 	uint64_t generation; /* 0 = free */
 	uint64_t task;

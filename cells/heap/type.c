@@ -117,13 +117,13 @@ int heap_type_create(struct cell_ref server, const char *name, size_t bytes,
 	r = type_enter(&w, &spare, ret_type);
 	if (r != -ENOMEM)
 		return r;
-	spare = block_alloc(heap_blocks(), sizeof(*spare), OWNER_NOBODY);
+	spare = heap_alloc(NOBODY, sizeof(*spare));
 	if (!spare)
 		return -ENOMEM;
 	memset(spare, 0, sizeof(*spare));
 	r = type_enter(&w, &spare, ret_type);
 	if (spare)
-		block_free(heap_blocks(), spare);
+		heap_free(spare);
 	return r;
 }
 CELL_EXPORT(heap_type_create);
@@ -164,9 +164,9 @@ int heap_type_destroy(struct heap_type type)
 	}
 	spin_unlock(&types->lock);
 	if (empty)
-		block_free(heap_blocks(), empty);
+		heap_free(empty);
 	if (places)
-		block_free(heap_blocks(), places);
+		heap_free(places);
 	return r;
 }
 CELL_EXPORT(heap_type_destroy);

@@ -39,8 +39,11 @@ int map_runs(const struct gate_run *runs, unsigned n, uint64_t *ret_done)
 
 	*ret_done = 0;
 	while (n > 0) {
-		int64_t r = gate_map(runs, n);
+		int64_t r;
 
+		if (frames_fails())
+			return -ENOMEM;
+		r = gate_map(runs, n);
 		if (r == -ENOMEM && tables++ < TABLES_MAX)
 			r = give_table();
 		else if (r == 0)
@@ -368,6 +371,8 @@ static int regions_begin(const struct wish *w, uint32_t *ret_slot)
 	uint32_t slot;
 	int r;
 
+	if (frames_fails())
+		return -ENOMEM;
 	r = slots_lock_with(w->n + 1);
 	if (r < 0)
 		return r;
@@ -633,6 +638,18 @@ int mapped_protect(struct mapped region, bool writable)
 	return r;
 }
 CELL_EXPORT(mapped_protect);
+
+void mapped_fence(void)
+{
+	struct gate_run run = {.va = (uintptr_t)extent_at(1) & ~(uint64_t)(PAGE_SIZE - 1),
+			       .pages = 1,
+			       .flags = GATE_RUN_WRITE};
+
+	/* it is writable already: all that the call does is to make every CPU flush */
+	if (gate_protect(&run, 1) != 1)
+		TRAP("mapped: the gate does not know the first page of slots");
+}
+CELL_EXPORT(mapped_fence);
 
 /* ---- views: without the lock, for interrupt handlers too ---- */
 

@@ -35,6 +35,13 @@ void frames_free(struct frame_run *run);
 int frames_add(struct frame_run run) MUST_USE;
 
 /*
+ * heap_fail_nth() without the heap: whoever allocates asks frames_fails() first, and gives up
+ * if that says so.
+ */
+bool frames_fail_nth(uint64_t nth);
+bool frames_fails(void);
+
+/*
  * End of the dynamic addresses in use when init returned: the seed's, then the frames'
  * own tables. For `mapped`, which hands out what follows.
  */

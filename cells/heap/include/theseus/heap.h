@@ -47,10 +47,19 @@ static inline __attribute__((unused)) void heap_drop(void *pp)
 void heap_stats(struct cell_ref cell, struct heap_stats *ret_stats);
 
 /*
- * Gives back what is kept for speed: blocks cached for this CPU, and empty memory. For who
- * wants to know what is really in use.
+ * Gives back what is kept for speed on all CPUs, and empty memory. For who wants to know what
+ * is really in use. Costs a round to all CPUs.
  */
 void heap_trim(void);
+
+/*
+ * For tests of what happens when memory runs out: the @nth allocation from now on that the
+ * calling task makes fails, once, be it a block, a typed object, address space, frames or a
+ * mapping, its own or one that is made on its behalf; 0 = none. One task at a time: a second one
+ * takes over. While it is armed the heap is slow. Result: whether the failure that was armed before
+ * has happened.
+ */
+bool heap_fail_nth(uint64_t nth);
 
 /* ---- typed objects ---- */
 

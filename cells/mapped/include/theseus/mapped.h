@@ -125,6 +125,12 @@ int mapped_view(struct mapped region, size_t offset, size_t len, size_t align,
 /* Physical address of @offset of a DMA region. Result: 0, -EINVAL (kind), -ERANGE, -ESTALE. */
 int mapped_phys(struct mapped region, size_t offset, paddr_t *ret_pa) MUST_USE;
 
+/*
+ * On return every CPU that runs cells has been in the gate since the call: what it wrote
+ * before is seen, and what it reads from then on was not read earlier.
+ */
+void mapped_fence(void);
+
 int mapped_info(struct mapped region, struct mapped_info *ret_info) MUST_USE;
 void mapped_stats(struct mapped_stats *ret_stats);
 
