@@ -9,26 +9,14 @@
 
 #include <string.h>
 
-#define HASH_BITS 48u
-#define LEVELS (HASH_BITS / INDEX_BITS)
+#define LEVELS (DIR_HASH_BITS / INDEX_BITS)
 #define KEY_SUB_BITS 16u
 #define KEY_SUB(key) ((key)&0xffffu)
 #define KEY_SUB_MAX 0xfffeu /* so that there is a key behind each */
 
-uint64_t dir_hash(const struct fs_name *name)
-{
-	uint64_t h = 0xcbf29ce484222325;
-
-	for (uint32_t i = 0; i < name->len; i++)
-		h = (h ^ (uint8_t)name->text[i]) * 0x100000001b3;
-	h ^= h >> 32; /* the last bytes must reach the low bits, and all of them the high ones */
-	h *= 0x9e3779b97f4a7c15;
-	return h >> (64 - HASH_BITS);
-}
-
 static uint32_t digit(uint64_t hash, uint32_t level)
 {
-	return (uint32_t)(hash >> (HASH_BITS - INDEX_BITS * (level + 1))) % INDEX_SLOTS;
+	return (uint32_t)(hash >> (DIR_HASH_BITS - INDEX_BITS * (level + 1))) % INDEX_SLOTS;
 }
 
 static struct memfs_entry *entry_get(struct handle h)

@@ -92,6 +92,7 @@ static inline struct memfs_node *node_get(struct handle h)
 
 /* ---- dir.c: the trie of a directory; names is held ---- */
 
+#define DIR_HASH_BITS 48u
 uint64_t dir_hash(const struct fs_name *name);
 struct memfs_entry *dir_find(const struct memfs_node *dir, const struct fs_name *name);
 /* @name is not there. Result: 0, -ENOMEM, -ENOSPC. */
