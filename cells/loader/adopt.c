@@ -73,6 +73,8 @@ static int adopt_cell(const struct archive *archive, const struct seed_handoff *
 	int r = stage_open_cell(archive, false, cell, report);
 
 	if (r == 0)
+		cell->new->restart = CELL_RESTART_NEVER; /* what its state was is not known */
+	if (r == 0)
 		r = adopt_regions(cell->new, c);
 	if (r == 0)
 		r = adopt_slots(cell->new, seed, (uint32_t)(c - seed->cells) + 1);

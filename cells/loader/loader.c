@@ -32,6 +32,13 @@ CELL_EXPORT(loader_stage_revert);
 CELL_EXPORT(loader_stage_old_range);
 CELL_EXPORT(loader_stage_finalise);
 CELL_EXPORT(loader_stage_init);
+CELL_EXPORT(loader_restart_create);
+CELL_EXPORT(loader_restart_drop);
+CELL_EXPORT(loader_restart_hold);
+CELL_EXPORT(loader_restart_range);
+CELL_EXPORT(loader_restart_reset);
+CELL_EXPORT(loader_restart_undo);
+CELL_EXPORT(loader_restart_init);
 
 struct loader_state *loader_state(void)
 {

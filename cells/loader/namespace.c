@@ -246,3 +246,30 @@ const struct record *namespace_locate(const struct namespace *ns, uint32_t at)
 		return NULL;
 	return ns->cells[ns->ranges[low].cell];
 }
+
+static bool provides(const struct record *r, const char *interface)
+{
+	for (uint32_t i = 0; i < r->n_provides; i++) {
+		if (strcmp(r->provides[i].interface, interface) == 0)
+			return true;
+	}
+	return false;
+}
+
+void namespace_dependents(const struct namespace *ns, uint32_t index,
+			  bool depends[LOADER_CELLS_MAX])
+{
+	const struct record *r = ns->cells[index];
+
+	for (uint32_t i = 0; i < r->n_exports; i++) {
+		uint32_t link = ns->exports[ns->first_export[index] + i].dependents;
+
+		for (; link != NAMESPACE_NONE; link = ns->links[link].next)
+			depends[ns->links[link].cell] = true;
+	}
+	for (uint32_t user = 0; user < ns->n_cells; user++) {
+		for (uint32_t i = 0; i < ns->cells[user]->n_consumes; i++)
+			depends[user] |= provides(r, ns->cells[user]->consumes[i]);
+	}
+	depends[index] = false;
+}

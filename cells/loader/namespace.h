@@ -64,6 +64,10 @@ uint32_t namespace_find(const struct namespace *ns, struct slice name);
 uint32_t namespace_find_cell(const struct namespace *ns, const char *name);
 uint32_t namespace_index_of(const struct namespace *ns, const struct record *r);
 
+/* Marks the cells that are linked to one of @index's exports, or look up an interface of it. */
+void namespace_dependents(const struct namespace *ns, uint32_t index,
+			  bool depends[LOADER_CELLS_MAX]);
+
 /* Cell whose text covers @at, or NULL. No lock, no allocation. */
 const struct record *namespace_locate(const struct namespace *ns, uint32_t at);
 

@@ -216,22 +216,11 @@ static bool pair_dep(const struct namespace *ns, uint32_t user, uint32_t owner, 
 static uint32_t count_refs(const struct namespace *ns, uint32_t index)
 {
 	bool depends[LOADER_CELLS_MAX] = {false};
-	const struct record *r = ns->cells[index];
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < r->n_exports; i++) {
-		uint32_t link = ns->exports[ns->first_export[index] + i].dependents;
-
-		for (; link != NAMESPACE_NONE; link = ns->links[link].next)
-			depends[ns->links[link].cell] = true;
-	}
-	for (uint32_t user = 0; user < ns->n_cells; user++) {
-		struct loader_dep d;
-
-		for (uint32_t i = 0; i < ns->cells[user]->n_consumes && !depends[user]; i++)
-			depends[user] = iface_dep(ns, user, index, i, &d);
-		n += depends[user] && user != index;
-	}
+	namespace_dependents(ns, index, depends);
+	for (uint32_t user = 0; user < ns->n_cells; user++)
+		n += depends[user];
 	return n;
 }
 

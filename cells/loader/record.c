@@ -16,6 +16,7 @@ void record_free(struct record *r)
 	heap_free(r->functions);
 	heap_free(r->sites);
 	heap_free(r->fdes);
+	heap_free(r->initial);
 	heap_free(r->strings);
 	heap_free(r);
 }

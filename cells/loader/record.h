@@ -82,6 +82,7 @@ struct record {
 	uint8_t safety, quiescence, restart;
 	bool keeps_state; /* the state region belongs to this record: it goes with it */
 	struct record_region regions[LINK_REGIONS];
+	uint8_t *initial; /* what the state was before init, if the cell may be restarted; NULL: zeros */
 	uint32_t n_exports, n_imports, n_provides, n_consumes, n_sections, n_functions, n_sites;
 	struct record_export *exports;
 	struct record_import *imports;

@@ -359,6 +359,32 @@ static int take_all_slots(struct loader_stage *stage)
 
 /* ---- linking and sealing ---- */
 
+/* Where a restartable cell's first state is linked to when its region has another's by now. */
+static int make_initial(struct record *new)
+{
+	uint32_t bytes = new->regions[LINK_STATE].bytes;
+
+	if (new->restart != CELL_RESTART_ALWAYS || bytes == 0)
+		return 0;
+	new->initial = alloc_zeroed(bytes);
+	return new->initial ? 0 : -ENOMEM;
+}
+
+/* Keeps what was linked; zeros need no copy. */
+static void keep_initial(struct record *new)
+{
+	uint32_t bytes = new->regions[LINK_STATE].bytes, n = 0;
+
+	if (!new->initial)
+		return;
+	if (new->keeps_state)
+		memcpy(new->initial, machine_bytes(new->regions[LINK_STATE].at), bytes);
+	while (n < bytes && new->initial[n] == 0)
+		n++;
+	if (n == bytes)
+		heap_free(TAKE(new->initial));
+}
+
 static int link_cells(struct loader_stage *stage, struct loader_report *report)
 {
 	int error = 0;
@@ -366,7 +392,7 @@ static int link_cells(struct loader_stage *stage, struct loader_report *report)
 	for (uint32_t i = 0; i < stage->n_cells; i++) {
 		const struct staged_cell *cell = &stage->cells[i];
 		struct link_memory memory[LINK_REGIONS];
-		int r;
+		int r = make_initial(cell->new);
 
 		for (unsigned j = 0; j < LINK_REGIONS; j++) {
 			const struct record_region *region = &cell->new->regions[j];
@@ -375,8 +401,11 @@ static int link_cells(struct loader_stage *stage, struct loader_report *report)
 			memory[j].bytes = region->bytes ? machine_bytes(region->at) : NULL;
 		}
 		if (!cell->new->keeps_state)
-			memory[LINK_STATE].bytes = NULL;
-		r = stage_link(cell, stage->after, memory, false, report);
+			memory[LINK_STATE].bytes = cell->new->initial;
+		if (r == 0)
+			r = stage_link(cell, stage->after, memory, false, report);
+		if (r == 0)
+			keep_initial(cell->new);
 		if (r == 0)
 			r = record_read_fdes(cell->new, report);
 		if (r < 0 && error != -ENOMEM)

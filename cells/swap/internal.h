@@ -34,6 +34,10 @@ struct swap_cell_state {
 	struct swap_result
 		history[SWAP_HISTORY]; /* of those before it, newest first; id 0 = none */
 	uint64_t active;               /* id that the runner works on; 0 = none */
+	uint32_t holding;           /* atomic: callers of a cell that is restarted wait */
+	struct task_event released; /* they may go on */
+	struct task_range inside;   /* text of that cell; not on a stack, as above */
+	struct task_hit hit;        /* who is in it; nor this */
 	struct mapped boot_stack;      /* until its last user has left */
 	struct task_ref boot;
 };
@@ -42,6 +46,12 @@ struct swap_cell_state *swap_cell(void);
 
 /* The newest transaction if it is @id, else NULL. Stays while it runs; else hold the lock. */
 struct swap_transaction *swap_find(uint64_t id);
+
+/* Where @addr lies, for messages. */
+struct loader_location swap_place_of(uint64_t addr);
+/* Makes @report one reason, for people; @code is a stable word. */
+void swap_set_reason(struct loader_report *report, const char *code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* One step of the transaction; see run.c. */
 struct service_next swap_step(void);

@@ -62,19 +62,16 @@ static struct service_next end(struct swap_transaction *t, enum swap_state state
 	return over(t, state, error);
 }
 
-static void set_reason(struct swap_transaction *t, const char *code, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static void set_reason(struct swap_transaction *t, const char *code, const char *fmt, ...)
+void swap_set_reason(struct loader_report *report, const char *code, const char *fmt, ...)
 {
 	va_list args;
 
-	memset(&t->report, 0, sizeof(t->report));
-	(void)strlcpy(t->report.code, code, sizeof(t->report.code));
+	memset(report, 0, sizeof(*report));
+	(void)strlcpy(report->code, code, sizeof(report->code));
 	va_start(args, fmt);
-	(void)vsnprintf(t->report.reasons[0], sizeof(t->report.reasons[0]), fmt, args);
+	(void)vsnprintf(report->reasons[0], sizeof(report->reasons[0]), fmt, args);
 	va_end(args);
-	t->report.n_reasons = 1;
+	report->n_reasons = 1;
 }
 
 /* ---- check ---- */
@@ -108,7 +105,7 @@ static struct service_next check(struct swap_transaction *t)
 	int r = loader_stage_check(t->stage, &t->report);
 
 	if (r == 0 && o->has_expect_generation && o->expect_generation != generation) {
-		set_reason(t, "generation-mismatch", "generation %lu runs, not %lu as expected",
+		swap_set_reason(&t->report, "generation-mismatch", "generation %lu runs, not %lu as expected",
 			   generation, o->expect_generation);
 		r = -EPERM;
 	}
@@ -142,13 +139,12 @@ static struct service_next park_failed(struct swap_transaction *t, int error, un
 
 	if (try_later(t, t->deadline_ns, &next))
 		return next;
-	set_reason(t, "timed-out", "CPU %u did not come to a safe point in time: error %d", cpu,
+	swap_set_reason(&t->report, "timed-out", "CPU %u did not come to a safe point in time: error %d", cpu,
 		   error);
 	return end(t, SWAP_CANCELLED, -ETIMEDOUT);
 }
 
-/* Where @addr lies, for messages. */
-static struct loader_location place_of(uint64_t addr)
+struct loader_location swap_place_of(uint64_t addr)
 {
 	struct loader_location at;
 
@@ -159,12 +155,12 @@ static struct loader_location place_of(uint64_t addr)
 
 static struct service_next not_idle(struct swap_transaction *t, const struct task_hit *hit)
 {
-	struct loader_location at = place_of(hit->word);
+	struct loader_location at = swap_place_of(hit->word);
 	struct service_next next;
 
 	if (try_later(t, t->deadline_ns, &next))
 		return next;
-	set_reason(t, "timed-out", "task %s (%lu) is inside %s: %s+0x%lx on its stack", hit->name,
+	swap_set_reason(&t->report, "timed-out", "task %s (%lu) is inside %s: %s+0x%lx on its stack", hit->name,
 		   task_id(hit->task), at.cell, at.function, at.offset);
 	return end(t, SWAP_CANCELLED, -ETIMEDOUT);
 }
@@ -200,7 +196,7 @@ static struct service_next commit(struct swap_transaction *t)
 		t->result.state = SWAP_COMMITTED;
 	cpu_release_others();
 	if (r < 0) {
-		set_reason(t, "commit-failed", "the gate refuses a patch: error %d; all is undone",
+		swap_set_reason(&t->report, "commit-failed", "the gate refuses a patch: error %d; all is undone",
 			   r);
 		return end(t, SWAP_CANCELLED, r);
 	}
@@ -222,7 +218,7 @@ static struct service_next revert(struct swap_transaction *t, int error)
 	cpu_release_others();
 	if (r < 0)
 		upcall_crash("swap: the gate refuses the way back to the old generation");
-	set_reason(t, "init-failed", "init of a new cell failed: error %d; the swap is undone",
+	swap_set_reason(&t->report, "init-failed", "init of a new cell failed: error %d; the swap is undone",
 		   error);
 	return end(t, SWAP_CANCELLED, error);
 }
@@ -262,7 +258,7 @@ static struct service_next finalise(struct swap_transaction *t, bool quarantine)
 
 static struct service_next persists(struct swap_transaction *t, const struct task_hit *hit)
 {
-	struct loader_location at = place_of(hit->word);
+	struct loader_location at = swap_place_of(hit->word);
 
 	log_write(LOG_WARNING, CELL_SELF,
 		  "swap %lu: the stack of task %s (%lu) still holds %s:%s+0x%lx; its range is "

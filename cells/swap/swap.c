@@ -15,6 +15,7 @@ CELL_EXPORT(swap_report);
 CELL_EXPORT(swap_change_at);
 CELL_EXPORT(swap_last);
 CELL_EXPORT(swap_result_word);
+CELL_EXPORT(swap_restart);
 
 CELL_PROVIDE(service_ops, swap) = {.step = swap_step};
 

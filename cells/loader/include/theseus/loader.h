@@ -186,4 +186,31 @@ uint64_t loader_stage_finalise(struct loader_stage *stage, bool quarantine);
  */
 int loader_stage_init(struct loader_stage *stage) MUST_USE;
 
+/* ---- restart of a cell with fresh state, for the swap cell alone ---- */
+
+struct loader_restart;
+
+/*
+ * Prepares to give the cell @name the state that it had when it was linked. While callers are
+ * held, the blocking exports of it and of the cells that use it lead to @hold, the address of
+ * a function that waits and returns -ERESTART_CELL, whatever its arguments. No bundle can be
+ * staged meanwhile. Result: 0; -ENOENT, -EPERM (its manifest forbids it, or it runs a service),
+ * -EBUSY (a bundle is staged), -ENOMEM: @ret_report says why. Undo: loader_restart_drop().
+ */
+int loader_restart_create(const char *name, uint64_t hold, struct loader_restart **ret_restart,
+			  struct loader_report *ret_report) MUST_USE;
+/* Callers are no longer held; frees @restart. Accepts NULL. */
+void loader_restart_drop(struct loader_restart *restart);
+/* From now on callers are held. Result: 0, or the gate's -errno and nothing changed. */
+int loader_restart_hold(struct loader_restart *restart) MUST_USE;
+/* Text of the cell: nobody may be in it when the state is reset. */
+void loader_restart_range(const struct loader_restart *restart, uint64_t *ret_start,
+			  uint64_t *ret_end);
+/* The state is fresh. Other CPUs are parked; allocates nothing, takes no lock. */
+void loader_restart_reset(struct loader_restart *restart);
+/* Undo of reset, in the same context. */
+void loader_restart_undo(struct loader_restart *restart);
+/* Calls the cell's init, after reset, in a task. Result: 0, or its -errno. */
+int loader_restart_init(struct loader_restart *restart) MUST_USE;
+
 #endif

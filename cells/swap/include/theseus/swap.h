@@ -114,4 +114,16 @@ int swap_last(uint32_t index, struct swap_result *ret_result) MUST_USE;
 /* "committed", "refused", "cancelled", "staged", "running". */
 const char *swap_result_word(const struct swap_result *result);
 
+/*
+ * Gives the cell @name fresh state: the one that it was linked with, then its init. Its handles,
+ * slots and typed objects stay. Whoever calls a blocking export of it, or of a cell that uses
+ * it, waits until this is over; waits inside it are broken off with -ERESTART_CELL; tasks that
+ * are inside are waited for. Returns when it is done. Result: 0; with nothing changed and @ret_report
+ * saying why: -ENOENT, -EPERM (a cell that is never restarted), -EBUSY, -ETIMEDOUT (a task stays
+ * inside, or a CPU does not park), -ENOMEM, -ECANCELED (this task was killed), -EFAULT (init
+ * faulted), or what init returned. @timeout_ns 0: SWAP_TIMEOUT_NS.
+ * Context: a task that is not inside @name.
+ */
+int swap_restart(const char *name, uint64_t timeout_ns, struct loader_report *ret_report) MUST_USE;
+
 #endif
