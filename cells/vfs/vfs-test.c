@@ -87,8 +87,8 @@ static void boot(void)
 {
 	struct iface_slot *slots = (struct iface_slot *)(uintptr_t)sim_iface_table;
 
-	if (mmap(slots, PAGE_SIZE, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != (void *)slots)
+	if (mmap(slots, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+		 -1, 0) != (void *)slots)
 		abort();
 	slots[TEST_SLOT_FS] = (struct iface_slot){&__provide_fs_ops__memfs, 1, 3};
 	slots[TEST_SLOT_vfs_file] = (struct iface_slot){&__provide_object_ops__vfs_file, 1, 3};
@@ -258,9 +258,9 @@ static void any_sequence_is_right(void **state)
 		default:
 			assert_int_equal(vfs_seek(f, (int64_t)at, VFS_FROM_START), at);
 			n = at >= size ? 0 : n < size - at ? n : size - at;
-			assert_int_equal(vfs_read(f, buf, 5000), at + 5000 <= size ? 5000 :
-						 at >= size	       ? 0 :
-								       size - at);
+			assert_int_equal(vfs_read(f, buf, 5000), at + 5000 <= size ? 5000
+								 : at >= size      ? 0
+										   : size - at);
 			assert_memory_equal(buf, model + at, n);
 		}
 		if (i % 500 == 0)
@@ -379,7 +379,8 @@ static void flags_are_checked(void **state)
 	assert_int_equal(vfs_write(f, "x", 1), -EBADF);
 	assert_int_equal(vfs_truncate(f, 0), -EBADF);
 	assert_int_equal(vfs_close(f), 0);
-	assert_int_equal(vfs_open("/a", VFS_WRITE | VFS_CREATE | VFS_EXCLUSIVE, CLIENT, &f), -EEXIST);
+	assert_int_equal(vfs_open("/a", VFS_WRITE | VFS_CREATE | VFS_EXCLUSIVE, CLIENT, &f),
+			 -EEXIST);
 	assert_int_equal(vfs_open("/a", VFS_DIRECTORY, CLIENT, &f), -ENOTDIR);
 	assert_int_equal(vfs_open("/a/", VFS_READ, CLIENT, &f), -ENOTDIR);
 	assert_int_equal(vfs_open("/a/b", VFS_READ, CLIENT, &f), -ENOTDIR);
