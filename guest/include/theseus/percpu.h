@@ -21,7 +21,9 @@ struct task_head {
 	char name[TASK_NAME_MAX];
 	uint32_t unwind_failures; /* unwindings of this task that were given up */
 	uint32_t reserve;  /* of the upcall cell: what its stack is extended with; 0 = nothing */
-	uint64_t sync[32]; /* all zero at first; the rest is theseus/sync.h's */
+	/* Of other cells, all zero at first: */
+	uint64_t sync[32];   /* theseus/sync.h: the locks it holds and waits for */
+	uint64_t channel[2]; /* the channel cell: the record it waits with */
 };
 
 /*
