@@ -63,12 +63,11 @@ static void row_text(struct table *t, const struct bench_row *row, const struct 
 	figure(t, &p->g, p->g.median_ps);
 	figure(t, &p->g, p->g.p99_ps);
 	if (p->against) {
-		const char *config = bench_against_config(row);
+		const char *config = row->against_config ? row->against_config : "";
 
 		table_add(t, "%s%s %llu%s%s",
 			  row->against.side == BENCH_MIMALLOC ? "mimalloc " : "", row->against.name,
-			  (unsigned long long)row->against.param, row->against_config ? ", " : "",
-			  row->against_config ? config : "");
+			  (unsigned long long)row->against.param, *config ? ", " : "", config);
 		figure(t, &p->a, p->a.median_ps);
 		figure(t, &p->a, p->a.p99_ps);
 		table_add(t, "%.3g", p->ratio);

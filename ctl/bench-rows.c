@@ -33,6 +33,12 @@
 		family_, G(name_, many), G(name_, few), AS_BOOTED, NULL, 0, what_                  \
 	}
 
+#define AMONG_CELLS(name_, what_)                                                                  \
+	{                                                                                          \
+		"scale", G(name_, 0), G(name_, 0), "cells=60", AS_BOOTED, 0,                       \
+			what_ " with 60 more cells"                                                \
+	}
+
 #define SCHED(config_, n, against_)                                                                \
 	{                                                                                          \
 		"scheduler", G("yield", n), against_, config_, NULL, 0,                            \
@@ -163,5 +169,7 @@ const struct bench_row bench_rows[] = {
 	AMONG("scale", "mappings", 1, 10000, "a page made, written and dropped among regions"),
 	AMONG("scale", "object-create", 1, 10000, "a typed object made and destroyed among others"),
 	AMONG("scale", "object-get", 1, 10000, "a handle resolved among others"),
+	AMONG_CELLS("call", "a call to another cell"),
+	AMONG_CELLS("find-cell", "a cell looked up by its name; the loader has room for 128"),
 	{NULL, NOTHING, NOTHING, NULL, NULL, 0, NULL},
 };

@@ -22,6 +22,7 @@
 
 #define ROUNDS 5
 #define TIME_NS (50 * NS_PER_MS)
+#define FILLERS_MAX 64  /* cells of a bundle */
 #define HEAVY 10000     /* a guest measure among so many takes seconds: first and last round only */
 #define MEMORY_MIB 1024 /* 100,000 regions and 10,000 stacks */
 #define EXEC_LIMIT_NS (120 * NS_PER_SEC)
@@ -208,6 +209,37 @@ static int bring_in(struct bench_run *b)
 	return r ? r : swap_bundle(b, data, len);
 }
 
+/*
+ * Many cells: the bundle of one, with as many entries as its manifest may have, each under
+ * another name.
+ */
+static int bring_fillers(struct bench_run *b, uint64_t n)
+{
+	char path[RUN_PATH_SIZE + 32], names[FILLERS_MAX][BUNDLE_NAME_MAX];
+	__attribute__((cleanup(reasons_done))) struct reasons reasons = {0};
+	__attribute__((cleanup(bundle_drop))) struct bundle *one = NULL;
+	__attribute__((cleanup(buf_done))) struct buf out = {0};
+	struct bundle_input inputs[FILLERS_MAX];
+	struct bundle_header header = {.sequence = 0};
+	Theseus__Cell cells[FILLERS_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s/bench-filler.cells", b->bundle_dir);
+	if (bundle_open_file(path, &one, &reasons))
+		return ctl_error(b->ctl, CTL_FAILED, "no-such-file", "%s is no bundle", path);
+	for (uint64_t i = 0; i < n; i++) {
+		struct bundle_cell cell = bundle_cell_at(one, 0);
+
+		(void)snprintf(names[i], sizeof(names[i]), "bench_filler_%llu",
+			       (unsigned long long)i);
+		cells[i] = *cell.manifest;
+		cells[i].name = names[i];
+		inputs[i] = (struct bundle_input){&cells[i], cell.object, cell.size};
+	}
+	if (bundle_write(&header, inputs, n, &out))
+		return ctl_oom(b->ctl);
+	return swap_bundle(b, out.data, out.len);
+}
+
 /* A bundle without cells, which takes `bench` out. */
 static int take_out(struct bench_run *b)
 {
@@ -272,6 +304,8 @@ static int bench_on_target(struct bench_run *b, const struct target *target, con
 				b->cpus = status->vm->cpus;
 		}
 	}
+	if (!r && !strncmp(config, "cells=", 6))
+		r = bring_fillers(b, strtoul(config + 6, NULL, 10));
 	if (!r)
 		r = bring_in(b);
 	if (r)

@@ -32,7 +32,8 @@ struct bench_op {
 struct bench_row {
 	const char *family; /* what `theseusctl bench NAME` names */
 	struct bench_op guest, against;
-	/* "" = as it boots; else "sched=NAME", "heap=EDITION" or "cpus=N": a boot of its own */
+	/* "" = as it boots; else "sched=NAME", "heap=EDITION", "cpus=N" or "cells=N" (more): a boot
+	 * of its own */
 	const char *config;
 	const char *against_config; /* NULL: the same */
 	double target;              /* the ratio is to be at most this; 0 = none was set */

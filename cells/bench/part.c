@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What other operations are made of: these say where their time goes. */
 #include <theseus/gate-call.h>
+#include <theseus/loader.h>
 #include <theseus/mapped.h>
 #include <theseus/spinlock.h>
 
@@ -58,3 +59,19 @@ static int gate_call_least(struct bench *b)
 	return r < 0 ? (int)r : 0;
 }
 CELL_PROVIDE(bench_ops, gate_call) = {.run = gate_call_least, .n_params = 1, .params = {0}};
+
+/* By name, among all cells. */
+static int find_cell(struct bench *b)
+{
+	struct loader_cell cell;
+	int r = 0;
+
+	while (r == 0 && bench_more(b)) {
+		uint64_t start = bench_start();
+
+		r = loader_cell_find("bench", &cell);
+		bench_stop(b, start);
+	}
+	return r;
+}
+CELL_PROVIDE(bench_ops, find_cell) = {.run = find_cell, .n_params = 1, .params = {0}};

@@ -27,7 +27,7 @@ static void *other_thread(void *arg)
 static int heap_run(struct bench *b, work_fn fn)
 {
 	static struct heap_work work;
-	pthread_t thread;
+	pthread_t thread = 0;
 	int r = b->param < 1 || b->param > 2 ? -EINVAL : 0;
 
 	if (!r && b->param == 2 && linux_other_cpu() < 0)

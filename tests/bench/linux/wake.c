@@ -52,7 +52,7 @@ static int samples(struct bench *b)
 /* With param threads that never give way on the same CPU. */
 static int with_spinners(struct bench *b)
 {
-	pthread_t thread;
+	pthread_t thread = 0;
 	int r = b->param > 1 ? -EINVAL : prctl(PR_SET_TIMERSLACK, 1ul, 0ul, 0ul, 0ul) ? -errno : 0;
 
 	if (!r && b->param)
@@ -75,7 +75,7 @@ static int sleep_run(struct bench *b)
 static int fifo_run(struct bench *b)
 {
 	struct sched_param param = {.sched_priority = 1}, other = {.sched_priority = 0};
-	pthread_t thread;
+	pthread_t thread = 0;
 	int r = linux_thread(linux_cpu(), spinner, NULL, &thread);
 
 	if (r)
