@@ -102,6 +102,20 @@
 			"what the clients hold is theirs"                                          \
 	}
 
+#define CHANNELS_TO(kind, where, against_, target_, what_)                                         \
+	{                                                                                          \
+		"channel", G(kind, where), against_, AS_BOOTED, NULL, target_,                     \
+			"a word there and one back, two tasks on one CPU (0) or on two "           \
+			"(1); " what_                                                              \
+	}
+#define CHANNELS(kind, where, ring_)                                                               \
+	CHANNELS_TO(kind, where, L("pipe", where), 0.2, "two threads and two pipes"),              \
+		CHANNELS_TO(kind, where, L("futex", where), 0,                                     \
+			    "two threads that hand a word to each other by futex"),                \
+		CHANNELS_TO(kind, where, L("ck-ring", where), 2, ring_)
+#define RING_SWITCH "two ck_rings and minimal switches: no blocking, no scheduler"
+#define RING_POLL "two ck_rings that two threads poll: nobody ever sleeps"
+
 const struct bench_row bench_rows[] = {
 	{"call", G("call", 0), L("getpid", 0), AS_BOOTED, NULL, 0,
 	 "a call to another cell through the loader's links; a system call. A call crosses no "
@@ -154,6 +168,11 @@ const struct bench_row bench_rows[] = {
 
 	STATE(100),
 	STATE(10000),
+
+	CHANNELS("rendezvous", 0, RING_SWITCH),
+	CHANNELS("rendezvous", 1, RING_POLL),
+	CHANNELS("async", 0, RING_SWITCH),
+	CHANNELS("async", 1, RING_POLL),
 
 	SCHEDS("sched=rr"),
 

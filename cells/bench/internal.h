@@ -4,10 +4,16 @@
 #define BENCH_INTERNAL_H
 
 #include <theseus/bench.h>
-#include <theseus/task.h>
+#include <theseus/channel.h>
 
 #define BENCH_STACK (8u << 10) /* of tasks that come in thousands */
 #define BENCH_CROWD_MAX 10000u
+
+/* Two channels between the task that measures and its peer. */
+struct bench_link {
+	struct channel_end ask, asked;       /* sent to the peer, received by it */
+	struct channel_end answer, answered; /* the way back */
+};
 
 struct bench_state {
 	uint32_t busy; /* a benchmark is running */
@@ -16,6 +22,7 @@ struct bench_state {
 	struct spinlock lock; /* is measured; protects nothing */
 	uint32_t crowd_n;
 	uint32_t reserved;
+	struct bench_link link;
 	struct task_ref *crowd; /* of the heap; NULL: none */
 };
 struct bench_state *bench_state(void);
