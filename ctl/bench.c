@@ -255,20 +255,6 @@ static int take_out(struct bench_run *b)
 	return swap_bundle(b, out.data, out.len);
 }
 
-/* The demonstration's callers take all CPUs; a guest without them has no such command. */
-static int rest_callers(struct bench_run *b, const char *on)
-{
-	CLEANUP_RESPONSE Theseus__Response *response = NULL;
-	char *argv[] = {(char *)(uintptr_t) "caller-pause", (char *)(uintptr_t)on, NULL};
-	int r = guest_command(b, argv, 2, &response);
-
-	if (r && b->ctl->error.code && !strcmp(b->ctl->error.code, "no-such-command")) {
-		ctl_error_clear(b->ctl);
-		r = 0;
-	}
-	return r;
-}
-
 /* Keeps the first error: what comes after it is tidying up. */
 static int after(struct bench_run *b, int result, int (*step)(struct bench_run *b))
 {
@@ -282,11 +268,6 @@ static int after(struct bench_run *b, int result, int (*step)(struct bench_run *
 	ctl_error_clear(b->ctl);
 	b->ctl->error = saved;
 	return result;
-}
-
-static int wake_callers(struct bench_run *b)
-{
-	return rest_callers(b, "off");
 }
 
 static int bench_on_target(struct bench_run *b, const struct target *target, const char *config)
@@ -310,13 +291,10 @@ static int bench_on_target(struct bench_run *b, const struct target *target, con
 		r = bring_in(b);
 	if (r)
 		return r;
-	r = rest_callers(b, "on");
-	if (!r)
-		r = measure_rounds(b, config);
+	r = measure_rounds(b, config);
 	/* Without a guest there is nothing to tidy up. */
 	if (r == CTL_LOST || r == CTL_NO_VM)
 		return r;
-	r = after(b, r, wake_callers);
 	return after(b, r, take_out);
 }
 

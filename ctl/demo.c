@@ -79,6 +79,19 @@ static void read_line(struct counts *k, char *line, unsigned int *seen)
 	}
 }
 
+/* Has every CPU of the guest call the greeter ("run"), or no more ("rest"). */
+static int callers(struct demo *d, const char *what)
+{
+	CLEANUP_RESPONSE Theseus__Response *response = NULL;
+	char *argv[] = {(char *)(uintptr_t) "callers", (char *)(uintptr_t)what, NULL};
+	int r = exec_run(d->cl, 2, argv, EXEC_LIMIT_NS, &response);
+
+	if (!r && response->exec->status)
+		return ctl_error(d->ctl, CTL_FAILED, "demo-failed",
+				 "the caller cell does not obey (exec callers %s)", what);
+	return r;
+}
+
 static int get_counts(struct demo *d)
 {
 	CLEANUP_RESPONSE Theseus__Response *response = NULL;
@@ -186,13 +199,19 @@ static void show(struct demo *d)
 /* The swaps and the judgement, over a VM that runs. */
 static int demonstrate(struct demo *d)
 {
-	int r = get_counts(d);
-	bool called = !r && d->counts.n > 0;
+	int r = callers(d, "run");
+	bool called;
+
+	if (!r)
+		r = get_counts(d);
+	called = !r && d->counts.n > 0;
 
 	if (!r && !called)
 		r = await_calls(d, "1.0.0", 1);
 	for (size_t i = 0; !r && i < SWAPS; i++)
 		r = swap_once(d, d->bundles[i]);
+	if (!r)
+		r = callers(d, "rest");
 	if (r)
 		return r;
 	show(d);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The demonstration's client: calls the greeter as fast as it can on every CPU and checks
- * every answer, so that a swap that lost, garbled or forgot something shows.
+ * The demonstration's client: once told to run, calls the greeter as fast as it can on every
+ * CPU and checks every answer, so that a swap that lost, garbled or forgot something shows.
  */
 #include <string.h>
 
@@ -39,6 +39,7 @@ struct caller_cpu {
 
 struct caller_state {
 	uint32_t resets; /* of the gap, asked for by the command */
+	uint32_t run;    /* asked for by the command; else the CPUs are left in peace */
 	uint32_t pause;  /* calls are being measured */
 	uint64_t greeted; /* by caller_greet() */
 	struct caller_cpu cpus[GATE_MAX_CPUS];
@@ -89,7 +90,8 @@ static struct service_next step(void)
 		c->resets = resets;
 		c->max_gap = 0;
 	}
-	if (__atomic_load_n(&caller.pause, __ATOMIC_RELAXED)) {
+	if (!__atomic_load_n(&caller.run, __ATOMIC_RELAXED) ||
+	    __atomic_load_n(&caller.pause, __ATOMIC_RELAXED)) {
 		c->last_answer = 0; /* a rest is no gap */
 		return service_wait(CLOCK_NEVER);
 	}
@@ -168,18 +170,20 @@ CELL_PROVIDE(command_ops, caller_counts) = {
 	.help = "[reset]  calls by version, wrong and lost answers, longest gap (reset: of the gap)",
 };
 
-static int pause_run(struct command_io *io, int argc, const char *const *argv)
+static int callers_run(struct command_io *io, int argc, const char *const *argv)
 {
-	bool on = argc == 2 && strcmp(argv[1], "on") == 0;
+	bool run = argc == 2 && strcmp(argv[1], "run") == 0;
 
-	if (argc != 2 || (!on && strcmp(argv[1], "off") != 0)) {
-		command_printf(io, "usage: caller-pause on|off\n");
+	if (!run && (argc != 2 || strcmp(argv[1], "rest") != 0)) {
+		command_printf(io, "usage: callers run|rest\n");
 		return 2;
 	}
-	caller_pause(on);
+	__atomic_store_n(&caller.run, run, __ATOMIC_RELAXED);
+	if (run)
+		(void)service_wake(IFACE(service_ops, caller));
 	return 0;
 }
-CELL_PROVIDE(command_ops, caller_pause) = {
-	.run = pause_run,
-	.help = "on|off  makes the callers rest while something else is measured",
+CELL_PROVIDE(command_ops, callers) = {
+	.run = callers_run,
+	.help = "run|rest  makes every CPU call the greeter as fast as it can, or stop that",
 };

@@ -75,6 +75,7 @@ def boots(harness, sandbox, accel, rounds, rng):
 def swaps(harness, vm, rounds):
     """Swaps of greeter under two callers: push to done as the operator sees it, and the pause within."""
     rows = {"wall_ns": [], "guest_total_ns": [], "stage_ns": [], "quiesce_ns": [], "pause_ns": []}
+    vm.callers(True)
     for i in range(rounds * 20):
         bundle = harness.CELLS / f"greeter-v{2 - i % 2}.cells"
         begin = NOW()
@@ -83,6 +84,7 @@ def swaps(harness, vm, rounds):
         rows["guest_total_ns"].append(answer["total_ns"])
         for key in ("stage_ns", "quiesce_ns", "pause_ns"):
             rows[key].append(answer[key])
+    vm.callers(False)
     return rows
 
 

@@ -128,6 +128,7 @@ class Vm:
 
     def __init__(self, backend, cpus, sandbox, mem=128):
         self.backend, self.cpus, self.sandbox, self.name = backend, cpus, sandbox, sandbox.name("vm")
+        self.calling = False
         if backend == "libvirt":
             import libvirt_domain
             self.domain = libvirt_domain.Domain(sandbox, self.name, cpus, mem)
@@ -174,8 +175,15 @@ class Vm:
                 counts.update({key: int(value) for key, value in words.items()})
         return counts
 
+    def callers(self, run):
+        """Has every CPU call the greeter from now on, or no more."""
+        self.exec("callers", "run" if run else "rest")
+        self.calling = run
+
     def still_serving(self):
         """The running cells go on: callers advance and no answer was wrong or missed."""
+        calling = self.calling
+        self.callers(True)
         before = self.counts()
         after = self.counts()
         while after["total"] == before["total"]:
@@ -183,6 +191,7 @@ class Vm:
         for key in ("wrong", "lost"):
             if after[key]:
                 raise Refused(f"caller says {key}={after[key]}")
+        self.callers(calling)
         return after
 
     def stop(self):

@@ -35,7 +35,7 @@ def test(vm, sandbox):
     complete(vm.json("bench", "map", *QUICK), {"map"})
     expect(cells(vm) == before, f"cells before {before}, after {cells(vm)}")
     expect(memory(vm) == used, f"regions and objects before {used}, after {memory(vm)}")
-    vm.still_serving()  # the callers rest only meanwhile
+    vm.still_serving()
     # a hundred thousand regions are more than 128 MiB: absent, with the reason, and no row made up
     report = vm.json("bench", "mappings", *QUICK, limit=300)
     absent = [row for row in report["absent"] if row["param"] == 100000]

@@ -23,6 +23,7 @@ def swap(vm, bundle):
 
 
 def test(vm, sandbox):
+    vm.callers(True)
     vm.still_serving()
     expect("2.0.0" not in vm.exec("greet"), "v1 runs at first")
     first = swap(vm, V2)
