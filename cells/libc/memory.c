@@ -109,7 +109,11 @@ void *memset(void *dst, int c, size_t n)
 	u128 block = {word, word};
 
 	if (n >= REP_MIN) {
-		__asm__ volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(c) : "memory");
+		size_t words = n / sizeof(word);
+
+		/* by words: without fast strings, as under TCG, each step costs the same */
+		*(u64 *)(d + n - 8) = word;
+		__asm__ volatile("rep stosq" : "+D"(d), "+c"(words) : "a"(word) : "memory");
 	} else if (n >= 16) {
 		uint8_t *end = d + n - 16;
 

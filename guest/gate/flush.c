@@ -10,9 +10,10 @@
  *  1 lock; entries become empty or limbo
  *    markers, frames limbo; unlock
  *  2 generation g = ++flush_generation
- *  3 read `online`; send GATE_VECTOR_FLUSH        4 on the IPI, or while it waits in the gate:
- *  5 serve itself; wait until every online          n = flush_generation; reload CR3;
- *    CPU has flushed >= g, serving meanwhile        flushed = n   (serve_flush)
+ *  3 read `online`, `idle`; send                  4 on the IPI, or while it waits in the gate:
+ *    GATE_VECTOR_FLUSH to who is not idle             n = flush_generation; reload CR3;
+ *  5 serve itself; wait until each of them            flushed = n   (serve_flush)
+ *    has flushed >= g, serving meanwhile
  *  6 lock; limbo entries become final, frames
  *    free; unlock; return to the cell
  *
@@ -26,12 +27,14 @@
  * IPI on return), or it spins in gate_lock(), flush() or call_cpu_start(), which serve.
  *
  * A CPU coming online sets its bit and then serves: if the requester did not see the bit,
- * the CPU's reload comes after step 1.
+ * the CPU's reload comes after step 1. The same for one that leaves call_idle(): it clears its
+ * bit in `idle` and then serves, before it is back with the cells.
  */
 #include "internal.h"
 
 static uint32_t lock;
 static uint64_t flush_generation;
+static uint32_t idle; /* one bit a CPU in call_idle() */
 
 void reload_cr3(void)
 {
@@ -64,7 +67,7 @@ void gate_unlock(void)
 	__atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
 }
 
-void flush_alone(uint64_t va, uint64_t pages)
+void flush_here(uint64_t va, uint64_t pages)
 {
 	uint64_t end = va + pages * PAGE;
 
@@ -72,17 +75,34 @@ void flush_alone(uint64_t va, uint64_t pages)
 		__asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
 }
 
-void flush(struct cpu *c)
+int64_t call_idle(uint64_t a, uint64_t b, uint64_t unused)
+{
+	struct cpu *c = this_cpu();
+	uint32_t bit = 1u << c->index;
+
+	__atomic_or_fetch(&idle, bit, __ATOMIC_SEQ_CST);
+	idle_wait(&c->user->mask);
+	__atomic_and_fetch(&idle, ~bit, __ATOMIC_SEQ_CST);
+	serve_flush(c);
+	return 0;
+}
+
+void flush(struct cpu *c, bool done_here)
 {
 	uint64_t generation = __atomic_add_fetch(&flush_generation, 1, __ATOMIC_SEQ_CST);
-	uint32_t others = __atomic_load_n(&online, __ATOMIC_SEQ_CST) & ~(1u << c->index), i;
+	uint32_t others, i;
 
-	for (i = 0; i < boot_record.cpus; i++) {
+	others = __atomic_load_n(&online, __ATOMIC_SEQ_CST) &
+		 ~(__atomic_load_n(&idle, __ATOMIC_SEQ_CST) | 1u << c->index);
+
+	for (i = 0; others >> i; i++) {
 		if (others >> i & 1)
 			send_ipi(i, GATE_VECTOR_FLUSH);
 	}
+	if (done_here && c->flushed == generation - 1)
+		__atomic_store_n(&c->flushed, generation, __ATOMIC_RELEASE);
 	serve_flush(c);
-	for (i = 0; i < boot_record.cpus; i++) {
+	for (i = 0; others >> i; i++) {
 		while ((others >> i & 1) &&
 		       __atomic_load_n(&cpu_at(i)->flushed, __ATOMIC_ACQUIRE) < generation) {
 			serve_flush(c);

@@ -265,14 +265,14 @@ void gate_lock(struct cpu *c);
 void gate_unlock(void);
 void serve_flush(struct cpu *c);
 #define INVLPG_MAX 16 /* pages; beyond it reloading CR3 costs less */
-/* While one CPU is online: these pages, everything. */
-void flush_alone(uint64_t va, uint64_t pages);
+/* On this CPU: these pages, everything. */
+void flush_here(uint64_t va, uint64_t pages);
 void reload_cr3(void);
 /*
  * Until it returns other CPUs may use what page tables said before; then none does, nor this
- * one. Without the lock held.
+ * one, for which flush_here() may have been called. Without the lock held.
  */
-void flush(struct cpu *c);
+void flush(struct cpu *c, bool done_here);
 
 /* ---- memory.c ---- */
 void memory_init(void); /* after the boot record's ranges are set: maps the seed */

@@ -249,17 +249,17 @@ static ALWAYS_INLINE int64_t do_runs(uint64_t n, int (*check)(struct gate_run r,
 		if (mark && !alone) {
 			*kept++ = r;
 			mark(r);
-			continue;
+		} else {
+			finish(r, false);
 		}
-		finish(r, false);
 		if (mark && GATE_PAGES_MAX - room <= INVLPG_MAX)
-			flush_alone(r.va, r.pages);
+			flush_here(r.va, r.pages);
 	}
 	if (mark && alone && GATE_PAGES_MAX - room > INVLPG_MAX)
 		reload_cr3();
 	if (kept != c->runs) {
 		gate_unlock();
-		flush(c);
+		flush(c, GATE_PAGES_MAX - room <= INVLPG_MAX);
 		gate_lock(c);
 		while (kept-- != c->runs)
 			finish(*kept, true);
@@ -507,7 +507,7 @@ int64_t call_seed_done(uint64_t a, uint64_t b, uint64_t unused)
 	if (online != 1) {
 		mark_unmap(r);
 		gate_unlock();
-		flush(c);
+		flush(c, false);
 		gate_lock(c);
 	}
 	finish_unmap(r, online != 1);

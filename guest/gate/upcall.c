@@ -118,9 +118,3 @@ int64_t call_register(uint64_t entry, uint64_t va, uint64_t c)
 	entries[entry] = va;
 	return 0;
 }
-
-int64_t call_idle(uint64_t a, uint64_t b, uint64_t c)
-{
-	idle_wait(&this_cpu()->user->mask);
-	return 0;
-}

@@ -112,3 +112,57 @@ static int goes_with_its_task(struct test *test)
 	return TEST_PASSED;
 }
 CELL_PROVIDE(test_ops, mapped_goes_with_its_task) = {.run = goes_with_its_task};
+
+/* ---- what was dropped cannot be reached, at once and from every CPU ---- */
+
+struct stale {
+	const volatile uint64_t *word;
+	uint64_t reads;
+	uint64_t dropped;    /* the drop has returned */
+	uint64_t violations; /* reads after that which succeeded */
+};
+
+/* Reads until it faults. */
+static int64_t read_on(uint64_t arg)
+{
+	struct stale *s = (struct stale *)(uintptr_t)arg;
+
+	for (;;) {
+		uint64_t dropped = __atomic_load_n(&s->dropped, __ATOMIC_ACQUIRE);
+
+		(void)*s->word;
+		s->violations += dropped;
+		__atomic_add_fetch(&s->reads, 1, __ATOMIC_RELEASE);
+		if (dropped)
+			return 0;
+	}
+}
+CELL_PROVIDE(task_ops, mapped_test_reads) = {.run = read_on};
+
+static int dropped_is_gone(struct test *test)
+{
+	const struct task_attr attr = {.name = "reads dropped memory"};
+	OWNED(heap_drop) struct stale *s = heap_alloc(CELL_SELF, sizeof(*s));
+	struct mapped region = {0};
+	struct task_exit end;
+	struct task_ref task;
+
+	TEST_CHECK(test, s);
+	for (unsigned i = 0; i < 20; i++) {
+		*s = (struct stale){.reads = 0};
+		TEST_CHECK(test, mapped_create(MAPPED_DATA, 3 * PAGE_SIZE, &region) == 0);
+		s->word = MAPPED_VIEW(uint64_t, region, PAGE_SIZE, 1);
+		TEST_CHECK(test, s->word && *s->word == 0);
+		TEST_CHECK(test, task_spawn(&attr, IFACE(task_ops, mapped_test_reads), (uintptr_t)s,
+					    &task) == 0);
+		while (__atomic_load_n(&s->reads, __ATOMIC_ACQUIRE) < 100)
+			task_yield();
+		mapped_drop(&region);
+		__atomic_store_n(&s->dropped, 1, __ATOMIC_RELEASE);
+		TEST_CHECK(test, task_join(task, CLOCK_NEVER, &end) == 0);
+		TEST_CHECK(test, end.end == TASK_FAULTED);
+		TEST_CHECK(test, s->violations == 0);
+	}
+	return TEST_PASSED;
+}
+CELL_PROVIDE(test_ops, mapped_dropped_is_gone) = {.run = dropped_is_gone};
