@@ -113,6 +113,12 @@
 		CHANNELS_TO(kind, where, L("futex", where), 0,                                     \
 			    "two threads that hand a word to each other by futex"),                \
 		CHANNELS_TO(kind, where, L("ck-ring", where), 2, ring_)
+#define EVENTS(where)                                                                              \
+	{                                                                                          \
+		"channel", G("event", where), L("futex", where), AS_BOOTED, NULL, 0,               \
+			"a turn handed there and back by task events, the like of the futex "      \
+			"hand-off"                                                                 \
+	}
 #define RING_SWITCH "two ck_rings and minimal switches: no blocking, no scheduler"
 #define RING_POLL "two ck_rings that two threads poll: nobody ever sleeps"
 
@@ -171,6 +177,8 @@ const struct bench_row bench_rows[] = {
 
 	CHANNELS("rendezvous", 0, RING_SWITCH),
 	CHANNELS("rendezvous", 1, RING_POLL),
+	EVENTS(0),
+	EVENTS(1),
 	CHANNELS("async", 0, RING_SWITCH),
 	CHANNELS("async", 1, RING_POLL),
 

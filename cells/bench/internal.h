@@ -15,6 +15,12 @@ struct bench_link {
 	struct channel_end answer, answered; /* the way back */
 };
 
+/* What two tasks hand to each other, each with the event that tells it so. */
+struct bench_turn {
+	uint32_t whose; /* 0: the task that measures; 1: its peer */
+	struct task_event handed[2];
+};
+
 struct bench_state {
 	uint32_t busy; /* a benchmark is running */
 	uint32_t stop; /* the crowd shall end */
@@ -23,6 +29,7 @@ struct bench_state {
 	uint32_t crowd_n;
 	uint32_t reserved;
 	struct bench_link link;
+	struct bench_turn turn;
 	struct task_ref *crowd; /* of the heap; NULL: none */
 };
 struct bench_state *bench_state(void);
