@@ -22,13 +22,18 @@ CELL_EXPORT(log_read);
 CELL_EXPORT(log_next_seq);
 CELL_EXPORT(log_watch);
 
+#define SERIAL_LINE_NS (100 * CLOCK_MS) /* a line for each; as many at once as: */
+#define SERIAL_BURST 200u
+
 struct log_state {
 	struct spinlock lock; /* guards all but `serial` and `verbose` */
 	bool verbose;         /* log=debug; set once at boot */
 	struct log_watch_ops_h watchers[LOG_WATCHERS_MAX];
 	struct log_ring ring;
 
-	struct spinlock serial; /* whole lines to COM1, never taken with `lock` held */
+	struct spinlock serial; /* whole lines to COM1, never taken with `lock` held; guards: */
+	uint64_t serial_due_ns; /* when the lines written so far would be due at SERIAL_LINE_NS */
+	uint64_t serial_left_out;
 };
 
 CELL_STATE(struct log_state, log_state);
@@ -67,18 +72,44 @@ static void name_of(struct cell_ref cell, char name[CELL_NAME_MAX])
 	strlcpy(name, "-", CELL_NAME_MAX);
 }
 
+static void write_line(const char *line, size_t size, int n)
+{
+	if (n > 0)
+		serial_write(line, (size_t)n < size ? (size_t)n : size - 1);
+}
+
+/* A line costs milliseconds, masked: whoever has very much to say must not stop the system. */
+static bool may_write(uint64_t now)
+{
+	if (log_state.verbose)
+		return true;
+	if (log_state.serial_due_ns > now + SERIAL_BURST * SERIAL_LINE_NS) {
+		log_state.serial_left_out++;
+		return false;
+	}
+	if (log_state.serial_due_ns < now)
+		log_state.serial_due_ns = now;
+	log_state.serial_due_ns += SERIAL_LINE_NS;
+	return true;
+}
+
 static void to_serial(const struct log_record *r)
 {
-	char line[CELL_NAME_MAX + LOG_TEXT_MAX + 48];
+	char line[CELL_NAME_MAX + LOG_TEXT_MAX + 48], gap[48];
 	int n = snprintf(line, sizeof(line), "[%5llu.%06llu] %s %s: %s\r\n",
 			 (unsigned long long)(r->time_ns / CLOCK_S),
 			 (unsigned long long)(r->time_ns % CLOCK_S / 1000), level_names[r->level],
 			 r->cell, r->text);
 
-	if (n < 0)
-		return;
 	spin_lock(&log_state.serial);
-	serial_write(line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
+	if (may_write(r->time_ns)) {
+		if (log_state.serial_left_out)
+			write_line(gap, sizeof(gap),
+				   snprintf(gap, sizeof(gap), "(%llu lines left out here)\r\n",
+					    (unsigned long long)log_state.serial_left_out));
+		log_state.serial_left_out = 0;
+		write_line(line, sizeof(line), n);
+	}
 	spin_unlock(&log_state.serial);
 }
 

@@ -4,7 +4,8 @@
  *
  * Errors and warnings also go to COM1, whatever becomes of the ring; everything does with
  * `log=debug` on the command line. COM1 costs about 30 us a byte on a PVM host, so what is
- * not worth a human's attention is no warning.
+ * not worth a human's attention is no warning, and of very many lines at once some are left out
+ * there.
  * Context: log_write() from tasks and interrupt handlers, with any lock but the log's own
  * held; it masks upcalls shortly and never blocks. The rest: tasks.
  */
