@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* Lock order in checked builds: theseus/lock-order.h says what is looked for. */
-#ifdef THESEUS_CHECKED
 #include <stdio.h>
 #include <theseus/upcall.h>
 
 #include "internal.h"
 #include "order.h"
 
-#define FINDINGS 4u /* texts kept, so that a fault can still be reported while others come */
-#define FINDING_MAX 128u
+#ifdef THESEUS_CHECKED
+
+#define FINDING_MAX 104u
 
 struct check_state {
 	uint32_t busy; /* a raw lock: this is below spinlocks */
-	uint32_t findings;
-	char text[FINDINGS][FINDING_MAX];
 	struct order_graph graph;
 };
 CELL_STATE(struct check_state, check) = {.busy = 0};
@@ -26,10 +24,10 @@ static const char *place_of(uint32_t class)
 static __attribute__((noreturn, format(printf, 1, 0))) void found(const char *format, const char *a,
 								  const char *b)
 {
-	uint32_t i = __atomic_fetch_add(&check.findings, 1, __ATOMIC_RELAXED) % FINDINGS;
+	char text[FINDING_MAX]; /* who records the fault reads it here */
 
-	snprintf(check.text[i], FINDING_MAX, format, a, b);
-	TRAP(check.text[i]);
+	snprintf(text, sizeof(text), format, a, b);
+	TRAP(text);
 }
 
 /* ---- classes ---- */
@@ -80,12 +78,12 @@ static void look(const uint32_t *held, const uint32_t *word, uint32_t class)
 	uint32_t before = class_known(held);
 
 	if (held == word)
-		found("lock order: %s is taken again by who holds it", place_of(class), "");
+		found("lock order: %s taken again by who holds it", place_of(class), "");
 	if (before == class && class != 0) {
 		if (held > word)
 			found("lock order: two of %s, not in ascending order", place_of(class), "");
 	} else if (!order_add(&check.graph, before, class)) {
-		found("lock order: %s after %s; elsewhere the other way round", place_of(class),
+		found("lock order: %s after %s, elsewhere before", place_of(class),
 		      place_of(before));
 	}
 }
@@ -125,10 +123,10 @@ static void may_block(const char *place)
 	uint32_t n = percpu_read(locks);
 
 	if (n > 0)
-		found("lock order: %s may block, spinlock %s is held", place,
+		found("lock order: %s may block, spinlock %s is held", order_place(place),
 		      place_of(class_known(SPIN_HELD_AT_((int64_t)n - 1))));
 	if (upcall_depth() > 0)
-		found("lock order: %s may block, upcalls are masked", place, "");
+		found("lock order: %s may block, upcalls are masked", order_place(place), "");
 }
 
 static void task_ends(void)

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static const char *last_two_parts(const char *path)
+const char *order_place(const char *path)
 {
 	const char *parts[2] = {path, path};
 
@@ -20,7 +20,7 @@ uint32_t order_class(struct order_graph *graph, uint64_t address, const char *pl
 {
 	struct order_class *c;
 
-	place = last_two_parts(place);
+	place = order_place(place);
 	if (graph->n == 0)
 		graph->n = 1;
 	for (uint32_t i = 1; i < graph->n; i++) {

@@ -25,9 +25,12 @@ struct order_graph {
 	uint64_t after[ORDER_CLASSES][ORDER_CLASSES / 64];
 };
 
+/* The last two parts of a path: what of a place is shown. */
+const char *order_place(const char *path);
+
 /*
  * The class of the lock at @address (0: of all that were first taken at @place), new if need
- * be. Of @place the last two parts of the path are kept. Result: 0 = the table is full.
+ * be. Of @place order_place() is kept, cut to what fits. Result: 0 = the table is full.
  */
 uint32_t order_class(struct order_graph *graph, uint64_t address, const char *place);
 

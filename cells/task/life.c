@@ -104,6 +104,7 @@ void life_end(enum task_end end, int64_t value, uint64_t fault)
 
 void task_exit(int64_t value)
 {
+	lock_order_task_ends();
 	leave(TASK_COMPLETED, value);
 }
 
@@ -111,13 +112,17 @@ static int64_t run_once(void *arg)
 {
 	const struct task *task = arg;
 	const struct task_ops *ops;
+	int64_t value;
 
 	if (task->idle)
 		return run_idle();
 	ops = task_ops_get(task->entry);
 	if (!ops)
 		leave(TASK_KILLED, 0);
-	return ops->run(task->arg);
+	value = ops->run(task->arg);
+	if (value != TASK_AGAIN)
+		lock_order_task_ends();
+	return value;
 }
 
 /* Called again and again from the bottom of the task's stack, through the slot. */

@@ -137,8 +137,10 @@ static void clear_timer(struct task *task)
 int task_event_wait(struct task_event *event, uint64_t seen, uint64_t deadline_ns)
 {
 	struct task *task = current();
-	int r = life_kill_point();
+	int r;
 
+	lock_order_may_block(LOCK_PLACE);
+	r = life_kill_point();
 	if (r < 0)
 		return r;
 	if (task_event_count(event) > seen)

@@ -65,10 +65,21 @@ static void locate(struct upcall_fault *fault)
 	fault->offset = location.offset;
 }
 
-/* Copies the text at @text, which somebody claims to be a constant. Result: false if it is not. */
-static bool copy_constant(uint64_t text, char *ret_text, size_t size)
+/* How many bytes follow from @text on where a reason may lie: in read-only data, in the stack. */
+static size_t text_bytes(const struct upcall_fault *fault, uint64_t text)
 {
-	size_t bytes = loader_rodata_at(text), n = 0;
+	const struct task_head *task = percpu_read(task);
+
+	if (task && text >= fault->rsp && text >= task->stack_start && text < task->stack_end)
+		return task->stack_end - text;
+	return loader_rodata_at(text);
+}
+
+/* Copies the reason that somebody claims to be at @text. Result: false if it cannot be. */
+static bool copy_reason(const struct upcall_fault *fault, uint64_t text, char *ret_text,
+			size_t size)
+{
+	size_t bytes = text_bytes(fault, text), n = 0;
 	const char *from = (const char *)(uintptr_t)text;
 
 	while (n < size - 1 && n < bytes && from[n] >= ' ' && from[n] <= '~') {
@@ -87,8 +98,8 @@ static void find_reason(struct upcall_fault *fault)
 
 	if (fault->vector == VECTOR_UD && fault->regs[0] == TRAP_MAGIC) {
 		memcpy(fault->reason, trap, sizeof(trap));
-		if (copy_constant(fault->regs[5], fault->reason + sizeof(trap) - 1,
-				  sizeof(fault->reason) - sizeof(trap) + 1)) /* rdi */
+		if (copy_reason(fault, fault->regs[5], fault->reason + sizeof(trap) - 1,
+				sizeof(fault->reason) - sizeof(trap) + 1)) /* rdi */
 			return;
 	} else if (fault->vector == VECTOR_UD && fault->cell[0] && at[0] == 0x0f && at[1] == 0x0b) {
 		reason = "undefined behaviour";

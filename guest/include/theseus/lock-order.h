@@ -6,6 +6,7 @@
  *    directly or by way of further locks; or a lock is taken again by who holds it
  *  - something that may block is called while a spinlock is held or upcalls are masked
  *  - a task ends by itself while it holds a mutex or an rwlock
+ * Two locks of one class may be held at once if they are taken in ascending order of address.
  *
  * Locks are told apart by class, kept in the lock itself: one in the state of a cell is a
  * class of its own; others are of one class if they were first taken at the same place.

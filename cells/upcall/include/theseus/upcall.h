@@ -112,7 +112,7 @@ struct upcall_fault {
 	char function[CELL_SYMBOL_MAX];
 	/* What happened, in words: "page fault", "stack overflow", "trap: " and the reason that
 	   theseus/trap.h was given, "undefined behaviour" for a trap of the compiler's. */
-	char reason[80];
+	char reason[112];
 	uint32_t n_frames;
 	uint32_t reserved;
 	uint64_t frames[UPCALL_FAULT_FRAMES]; /* the faulting stack, innermost first: rip itself */
