@@ -23,9 +23,10 @@
 		TEST_CHECK(test, unwind_test_dropped(1));                                          \
 	} while (0)
 
+/* Not NULL, which the checked build finds before the CPU does. */
 static int *nowhere(void)
 {
-	int *p = NULL;
+	int *p = (int *)(uintptr_t)16;
 
 	__asm__("" : "+r"(p));
 	return p;
@@ -54,13 +55,13 @@ static int in_leaf(struct test *test)
 }
 CELL_PROVIDE(test_ops, unwind_fault_in_leaf) = {.run = in_leaf};
 
-/* A dividing instruction: a fault at another instruction than one that touches memory. */
+/* A fault at another instruction than one that touches memory. */
 static int64_t divide(void)
 {
-	int zero = 0;
+	int64_t zero = 0, quotient = 1;
 
-	__asm__("" : "+r"(zero));
-	return 1 / zero;
+	__asm__ volatile("cqto; idivq %1" : "+a"(quotient) : "r"(zero) : "rdx", "cc");
+	return quotient;
 }
 
 static int compare(const void *a, const void *b)
