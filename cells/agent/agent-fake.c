@@ -321,6 +321,10 @@ void mapped_stats(struct mapped_stats *ret_stats)
 	*ret_stats = (struct mapped_stats){0};
 }
 
+void task_trim(void)
+{
+}
+
 void heap_trim(void)
 {
 }

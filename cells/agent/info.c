@@ -108,6 +108,7 @@ void agent_status(const struct agent_call *call)
 	char text[64];
 
 	theseus__status_reply__init(&reply);
+	task_trim();
 	heap_trim(); /* memory in use, not memory kept for speed */
 	frames_stats(&frames);
 	mapped_stats(&mapped);

@@ -35,8 +35,7 @@ struct services {
 	struct spinlock lock; /* entries come under it and never go */
 	uint32_t n;
 	struct service table[SERVICES_MAX];
-	/* of the task in that slot: service index + 1 and instance; 0 = it is no runner */
-	uint8_t runner[TASKS_MAX], instance[TASKS_MAX];
+	struct task_local runner; /* of each runner: its argument + 1 */
 };
 CELL_STATE(struct services, services) = {.n = 0};
 
@@ -107,7 +106,7 @@ static int64_t leave(struct service *s)
 	int64_t value;
 	int r = 0;
 
-	services.runner[task_self().slot] = 0;
+	(void)(task_local_set(services.runner, 0) < 0); /* what is not set is 0, too */
 	if (state_of(s) == SERVICE_FAILED)
 		return -EFAULT;
 	if (last && ops && ops->fini)
@@ -169,19 +168,17 @@ static int64_t step(struct service *s, const struct service_ops *ops)
 static int64_t run(uint64_t arg)
 {
 	struct service *s = &services.table[(uint32_t)arg % SERVICES_MAX];
-	unsigned instance = (unsigned)(arg >> 32), slot = task_self().slot;
 	const struct service_ops *ops = service_ops_get(s->handle);
 	uint64_t seen = task_event_count(&s->event);
 
-	services.runner[slot] = (uint8_t)((uint32_t)arg + 1);
-	services.instance[slot] = (uint8_t)instance;
-	if (!ops || __atomic_load_n(&s->stop, __ATOMIC_ACQUIRE) || task_killed())
+	if (!ops || task_local_set(services.runner, arg + 1) < 0 ||
+	    __atomic_load_n(&s->stop, __ATOMIC_ACQUIRE) || task_killed())
 		return leave(s);
 	switch (state_of(s)) {
 	case SERVICE_RUNNING:
 		return step(s, ops);
 	case SERVICE_STARTING:
-		if (instance == 0)
+		if (arg >> 32 == 0)
 			return begin(s, ops);
 		(void)(task_event_wait(&s->event, seen, CLOCK_NEVER) < 0);
 		return TASK_AGAIN;
@@ -333,13 +330,13 @@ int service_stop(struct service_ops_h handle, uint64_t deadline_ns)
 
 struct service_self service_self(void)
 {
-	unsigned slot = task_self().slot;
-	unsigned index = slot < TASKS_MAX ? services.runner[slot] : 0;
+	uint64_t runner = task_local_get(services.runner);
 
-	if (index == 0)
+	if (!runner)
 		return (struct service_self){.instance = 0};
-	return (struct service_self){.service = services.table[index - 1].handle,
-				     .instance = services.instance[slot]};
+	return (struct service_self){
+		.service = services.table[(uint32_t)(runner - 1) % SERVICES_MAX].handle,
+		.instance = (unsigned)((runner - 1) >> 32)};
 }
 
 const char *service_state_name(enum service_state state)
@@ -386,3 +383,11 @@ unsigned service_failed(void)
 		count += state_of(&services.table[i]) == SERVICE_FAILED;
 	return count;
 }
+
+static int service_init(const struct cell_boot *boot)
+{
+	(void)boot;
+	return task_local_create((struct task_local_ops_h){{0, 0}}, &services.runner);
+}
+
+CELL_PROVIDE(cell_ops, service) = {.init = service_init};

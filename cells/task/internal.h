@@ -10,15 +10,6 @@
 
 #include "wait.h"
 
-/* What FS points to: the parts of a TLS block that compiled libraries rely on. */
-struct task_tls {
-	uint64_t self; /* %fs:0 */
-	uint64_t unused[4];
-	uint64_t canary; /* %fs:0x28 */
-	uint64_t spare[2];
-};
-_Static_assert(offsetof(struct task_tls, canary) == 0x28, "psABI");
-
 enum kill {
 	KILL_NONE = 0,
 	KILL_ASKED = 1,
@@ -30,9 +21,13 @@ struct task {
 	struct switch_context ctx;
 	struct task_tls tls;
 	uint32_t slot, generation;
-	uint32_t state; /* enum task_state, atomic */
-	uint32_t cpu;   /* last one */
-	uint64_t affinity;
+	uint32_t state;    /* enum task_state, atomic */
+	uint32_t cpu;      /* last one */
+	uint64_t affinity; /* atomic */
+	int32_t priority;
+	uint32_t restarts; /* so far */
+	uint32_t restarts_max;
+	uint64_t backoff_ns; /* before the next one */
 	struct task_ops_h entry;
 	uint64_t arg;
 	struct cell_ref owner;
@@ -41,26 +36,39 @@ struct task {
 	bool started;
 	bool joining;    /* under the table's lock: a task waits for it in task_join() */
 	uint32_t killed; /* enum kill, atomic */
-	bool over; /* its code has come to its end, and the ledger is at work */
+	bool over;       /* its code has come to its end, and the ledger is at work */
 	uint32_t ending; /* enum task_end: decided, while its stack unwinds; 0 = not */
 	struct task_exit exit;
 	struct task_event exited;
 	struct wait wait;
 	uint64_t cpu_time_ns, switches;
 	struct mapped stack;
-	struct task *reap_next; /* of detached ones that ended */
+	struct task *next; /* of detached ones that ended, or of spare ones */
+};
+
+enum idle_state {
+	IDLE_AWAKE = 0,   /* runs something, or has been told to look */
+	IDLE_POLLING = 1, /* looks at this word: telling it costs nothing */
+	IDLE_HALTED = 2,  /* needs an interrupt */
 };
 
 struct task_cpu {
 	struct task *idle;
-	uint32_t sleeping; /* atomic: the idle task found nothing and (nearly) halts */
+	uint32_t sleeping; /* enum idle_state, atomic */
 	uint32_t cpu;
-	bool online;       /* it has begun to take upcalls */
-	uint64_t since_ns; /* when the running task got it */
+	uint64_t poll_ns;          /* how long the idle task looks before it halts. This CPU only */
+	uint64_t switches;         /* to tasks. This CPU only */
+	uint64_t switches_at_tick; /* when the tick was armed */
+	bool moving;               /* there were some between the two ticks before */
+	bool online;               /* it has begun to take upcalls */
+	uint64_t since_ns;         /* when the running task got it */
 	uint64_t armed_ns; /* when the timer fires next; CLOCK_NEVER = not armed. This CPU only */
 	uint64_t tick_ns;  /* when to look at the slice; CLOCK_NEVER = no need. This CPU only */
 	struct spinlock timer_lock;
 	struct timer_queue timers;
+	struct spinlock spare_lock;
+	uint32_t n_spare;
+	struct task *spare; /* records with a stack of the default size */
 };
 
 #define LEDGERS_MAX 32u /* cells that keep things for tasks; more are not told */
@@ -71,6 +79,14 @@ struct ledgers {
 	uint64_t generation; /* + 1, in which they were looked up; 0 = never */
 	uint32_t n;
 	struct ledger_ops_h handles[LEDGERS_MAX];
+};
+
+/* Keys of values of each task. */
+struct locals {
+	struct spinlock lock;
+	uint32_t used; /* bit n: key n is in use */
+	uint32_t generations[TASK_LOCALS_MAX];
+	struct task_local_ops_h drops[TASK_LOCALS_MAX];
 };
 
 /* Slots come in chunks that stay: a handle is looked up without a lock. */
@@ -94,6 +110,8 @@ struct tasks {
 	unsigned resched_vector;
 	struct ledgers ledgers;
 	uint64_t by_ledger; /* tasks that ended so; atomic */
+	struct locals locals;
+	struct spinlock grow; /* one at a time makes more slots */
 	struct task_cpu cpus[GATE_MAX_CPUS];
 };
 
@@ -117,6 +135,7 @@ static inline struct task *current(void)
 /* ---- record.c: records and slots ---- */
 /* A record in state initing with a stack, in no slot. Result: 0, -ENOMEM. */
 int record_create(const char *name, size_t stack_bytes, struct task **ret_task) MUST_USE;
+/* Keeps it for the next one of its size, if there is room. */
 void record_free(struct task *task);
 /* Gives it a slot and thereby an id. Result: 0, -EAGAIN, -ENOMEM. Not under locks. */
 int record_enter(struct task *task) MUST_USE;
@@ -135,6 +154,10 @@ void run_blocked(void);
 void run_wake(struct task *task, enum sched_why why);
 /* Makes the timer fire at @deadline_ns or before. Masked. */
 void run_arm(struct task_cpu *cpu, uint64_t deadline_ns);
+/* @task may run elsewhere from now on: it does so at once. Under tasks()->lock, masked. */
+void run_move(struct task *task);
+/* The slots below @slots will be used. Result: 0, -ENOMEM. */
+int run_reserve(uint32_t slots) MUST_USE;
 /* A CPU comes to its idle task: the first time it counts as online from here on. */
 void run_new_cpu(void);
 /* The body of idle tasks. */
@@ -146,6 +169,10 @@ int run_init(void) MUST_USE;
 bool sleep_end(struct task *task, int result);
 /* Deadlines of this CPU that have come. Masked. */
 void sleep_expire(struct task_cpu *cpu, uint64_t now_ns);
+
+/* ---- local.c ---- */
+/* Drops what the task, which has ended, has behind keys. A task at depth 0; may block. */
+void local_drop_all(struct task *task);
 
 /* ---- ledger.c ---- */
 /* Tells every cell that keeps things for tasks. A task at depth 0; may block. */

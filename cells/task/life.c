@@ -82,6 +82,7 @@ void life_end(enum task_end end, int64_t value, uint64_t fault)
 
 	task->over = true;
 	upcall_stack_restore();
+	local_drop_all(task);
 	ledger_task_ended(task->head.id);
 	upcall_mask();
 	task->exit = (struct task_exit){.end = end,
@@ -93,7 +94,7 @@ void life_end(enum task_end end, int64_t value, uint64_t fault)
 	spin_lock(&t->lock);
 	__atomic_store_n(&task->state, TASK_EXITED, __ATOMIC_RELEASE);
 	if (task->detached) {
-		task->reap_next = t->reap;
+		task->next = t->reap;
 		t->reap = task;
 	}
 	spin_unlock(&t->lock);
@@ -125,6 +126,29 @@ static int64_t run_once(void *arg)
 	return value;
 }
 
+/*
+ * After a fault: does the task's policy let it begin again? Then what it held was given back
+ * as at its end, and it has waited.
+ */
+static bool restart(struct task *task)
+{
+	if (task->restarts == task->restarts_max || task->ending || task_killed())
+		return false;
+	task->over = true;
+	upcall_stack_restore();
+	local_drop_all(task);
+	ledger_task_ended(task->head.id);
+	task->over = false;
+	task->head.unwind_failures = 0;
+	if (task_sleep_until(clock_after(task->backoff_ns)) < 0)
+		life_end(TASK_KILLED, 0, 0);
+	task->backoff_ns *= 2;
+	if (task->backoff_ns > TASK_BACKOFF_MAX_NS)
+		task->backoff_ns = TASK_BACKOFF_MAX_NS;
+	__atomic_store_n(&task->restarts, task->restarts + 1, __ATOMIC_RELAXED);
+	return true;
+}
+
 /* Called again and again from the bottom of the task's stack, through the slot. */
 static void bottom(uint64_t arg)
 {
@@ -142,6 +166,8 @@ static void bottom(uint64_t arg)
 	if (r == -EFAULT)
 		upcall_fault_report((uint64_t)value);
 	if (task->idle)
+		return;
+	if (r == -EFAULT && restart(task))
 		return;
 	if (r == -EFAULT)
 		life_end(TASK_FAULTED, 0, (uint64_t)value);

@@ -4,6 +4,7 @@
 
 #include "internal.h"
 
+CELL_EXPORT(task_trim);
 CELL_EXPORT(task_next);
 CELL_EXPORT(task_describe);
 CELL_EXPORT(task_head);
@@ -19,30 +20,138 @@ static uint64_t canary(const struct task *task)
 	return (((uint64_t)hi << 32 | lo) * 0x9e3779b97f4a7c15ull ^ (uintptr_t)task) << 8;
 }
 
-int record_create(const char *name, size_t stack_bytes, struct task **ret_task)
+/* ---- records with a stack, kept for the next task: mapping one costs far more than a switch ----
+ */
+
+#define SPARE_MAX 64u /* a CPU: 1 MiB */
+
+static struct task *take_spare(struct task_cpu *cpu)
+{
+	struct task *task;
+
+	spin_lock(&cpu->spare_lock);
+	task = cpu->spare;
+	if (task) {
+		cpu->spare = task->next;
+		cpu->n_spare--;
+	}
+	spin_unlock(&cpu->spare_lock);
+	return task;
+}
+
+static bool keep_spare(struct task_cpu *cpu, struct task *task)
+{
+	bool room;
+
+	spin_lock(&cpu->spare_lock);
+	room = cpu->n_spare < SPARE_MAX;
+	if (room) {
+		task->next = cpu->spare;
+		cpu->spare = task;
+		cpu->n_spare++;
+	}
+	spin_unlock(&cpu->spare_lock);
+	return room;
+}
+
+/* Whichever CPU this is: the cache is only nearer if it stays the same. */
+static struct task_cpu *near_cpu(void)
+{
+	uint32_t cpu;
+
+	upcall_mask();
+	cpu = percpu_cpu();
+	upcall_unmask();
+	return &tasks()->cpus[cpu];
+}
+
+#define TRIM_MANY 16u /* regions dropped with one shootdown */
+
+void task_trim(void)
+{
+	struct mapped stacks[TRIM_MANY];
+	struct task *task;
+	unsigned n;
+
+	for (unsigned i = 0; i < cpu_count(); i++) {
+		do {
+			for (n = 0; n < TRIM_MANY; n++) {
+				task = take_spare(&tasks()->cpus[i]);
+				if (!task)
+					break;
+				stacks[n] = task->stack;
+				heap_free(task);
+			}
+			mapped_drop_many(stacks, n);
+		} while (n == TRIM_MANY);
+	}
+}
+
+static int create_stack(size_t bytes, struct task *task)
 {
 	struct mapped_info info;
-	struct task *task;
-	size_t n;
-	int r;
+	int r = mapped_create(MAPPED_STACK, bytes, &task->stack);
 
-	task = heap_alloc(CELL_SELF, sizeof(*task));
+	if (r >= 0)
+		r = mapped_info(task->stack, &info);
+	if (r < 0)
+		return r;
+	task->head.stack_start = info.start.v;
+	task->head.stack_end = info.start.v + info.bytes;
+	return 0;
+}
+
+/* A zeroed record with a stack, if it is to have one. */
+static int create_raw(size_t stack_bytes, struct task **ret_task)
+{
+	struct task *task = heap_alloc(CELL_SELF, sizeof(*task));
+	int r = 0;
+
 	if (!task)
 		return -ENOMEM;
 	memset(task, 0, sizeof(*task));
-	if (stack_bytes) {
-		r = mapped_create(MAPPED_STACK, stack_bytes, &task->stack);
-		if (r >= 0)
-			r = mapped_info(task->stack, &info);
-		if (r < 0) {
-			record_free(task);
-			return r;
-		}
-		task->head.stack_start = info.start.v;
-		task->head.stack_end = info.start.v + info.bytes;
+	if (stack_bytes)
+		r = create_stack(stack_bytes, task);
+	if (r < 0) {
+		mapped_drop(&task->stack);
+		heap_free(task);
+		return r;
 	}
-	n = strnlen(name, TASK_NAME_MAX - 1);
-	memcpy(task->head.name, name, n);
+	*ret_task = task;
+	return 0;
+}
+
+/* As it was created, but for what is on the stack. */
+static void wipe(struct task *task)
+{
+	struct task_head head = task->head;
+	struct mapped stack = task->stack;
+
+	memset(task, 0, sizeof(*task));
+	task->head.stack_start = head.stack_start;
+	task->head.stack_end = head.stack_end;
+	task->stack = stack;
+}
+
+int record_create(const char *name, size_t stack_bytes, struct task **ret_task)
+{
+	struct task *task = NULL;
+	int r;
+
+	if (stack_bytes == TASK_STACK_DEFAULT)
+		task = take_spare(near_cpu());
+	if (task) {
+		wipe(task);
+	} else {
+		r = create_raw(stack_bytes, &task);
+		if (r == -ENOMEM) {
+			task_trim();
+			r = create_raw(stack_bytes, &task);
+		}
+		if (r < 0)
+			return r;
+	}
+	memcpy(task->head.name, name, strnlen(name, TASK_NAME_MAX - 1));
 	task->state = TASK_INITING;
 	task->affinity = TASK_ANY_CPU;
 	task->tls.self = (uintptr_t)&task->tls;
@@ -53,37 +162,46 @@ int record_create(const char *name, size_t stack_bytes, struct task **ret_task)
 
 void record_free(struct task *task)
 {
+	if (task->head.stack_end - task->head.stack_start == TASK_STACK_DEFAULT &&
+	    task->stack.generation && keep_spare(near_cpu(), task))
+		return;
 	mapped_drop(&task->stack);
 	heap_free(task);
 }
 
-/* One more chunk of slots, unless there are free ones again. */
+/*
+ * One more chunk of slots, unless there are free ones again. Chunks stay for good, so they
+ * are accounted to nobody: they are no leak of whoever needed them first.
+ */
 static int add_chunk(void)
 {
-	struct task_chunk *chunk = heap_alloc(CELL_SELF, sizeof(*chunk));
 	struct tasks *t = tasks();
-	uint32_t first;
-	int r = 0;
+	struct task_chunk *chunk;
+	uint32_t first = t->n_slots;
+	int r;
 
+	if (first == TASKS_MAX)
+		return -EAGAIN;
+	r = run_reserve(first + CHUNK_SLOTS);
+	if (r < 0)
+		return r;
+	chunk = heap_alloc((struct cell_ref){0}, sizeof(*chunk));
 	if (!chunk)
 		return -ENOMEM;
 	memset(chunk, 0, sizeof(*chunk));
+	for (uint32_t i = 0; i + 1 < CHUNK_SLOTS; i++)
+		chunk->next_free[i] = first + i + 2;
 	spin_lock(&t->lock);
-	first = t->n_slots;
-	if (first == TASKS_MAX) {
-		r = t->first_free ? 0 : -EAGAIN;
-	} else if (!t->first_free) {
-		for (uint32_t i = 0; i + 1 < CHUNK_SLOTS; i++)
-			chunk->next_free[i] = first + i + 2;
+	__atomic_store_n(&t->chunks[first / CHUNK_SLOTS], chunk, __ATOMIC_RELEASE);
+	__atomic_store_n(&t->n_slots, first + CHUNK_SLOTS, __ATOMIC_RELEASE);
+	if (t->last_free) /* some came back meanwhile */
+		t->chunks[(t->last_free - 1) / CHUNK_SLOTS]
+			->next_free[(t->last_free - 1) % CHUNK_SLOTS] = first + 1;
+	else
 		t->first_free = first + 1;
-		t->last_free = first + CHUNK_SLOTS;
-		__atomic_store_n(&t->chunks[first / CHUNK_SLOTS], chunk, __ATOMIC_RELEASE);
-		t->n_slots = first + CHUNK_SLOTS;
-		chunk = NULL;
-	}
+	t->last_free = first + CHUNK_SLOTS;
 	spin_unlock(&t->lock);
-	heap_free(chunk);
-	return r;
+	return 0;
 }
 
 static bool take_slot(struct tasks *t, struct task *task)
@@ -122,22 +240,29 @@ static void give_slot(struct tasks *t, uint32_t slot)
 	t->n--;
 }
 
-int record_enter(struct task *task)
+static bool enter(struct task *task)
 {
 	struct tasks *t = tasks();
 	bool taken;
+
+	spin_lock(&t->lock);
+	taken = take_slot(t, task);
+	spin_unlock(&t->lock);
+	return taken;
+}
+
+int record_enter(struct task *task)
+{
+	struct tasks *t = tasks();
 	int r = 0;
 
-	for (;;) {
-		spin_lock(&t->lock);
-		taken = take_slot(t, task);
-		spin_unlock(&t->lock);
-		if (taken)
-			return 0;
+	if (enter(task))
+		return 0;
+	spin_lock(&t->grow);
+	while (r >= 0 && !enter(task))
 		r = add_chunk();
-		if (r < 0)
-			return r;
-	}
+	spin_unlock(&t->grow);
+	return r;
 }
 
 struct task *record_find(struct task_ref ref)
@@ -170,7 +295,7 @@ void record_reap_detached(void)
 		spin_lock(&t->lock);
 		task = t->reap;
 		if (task)
-			t->reap = task->reap_next;
+			t->reap = task->next;
 		spin_unlock(&t->lock);
 		if (task)
 			record_reap(task);
@@ -210,6 +335,8 @@ static void describe(const struct task *task, struct task_info *ret_info)
 		.running = running,
 		.cpu = task->cpu,
 		.affinity = task->affinity,
+		.priority = task->priority,
+		.restarts = task->restarts,
 		.owner = task->owner,
 		.cpu_time_ns = task->cpu_time_ns + (running && now > since ? now - since : 0),
 		.switches = task->switches,

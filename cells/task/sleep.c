@@ -14,13 +14,19 @@ bool sleep_end(struct task *task, int result)
 	return true;
 }
 
+/* So many at once: the rest in the next interrupt, so that this one stays short. */
+#define EXPIRE_MANY 256u
+
 void sleep_expire(struct task_cpu *cpu, uint64_t now_ns)
 {
 	struct timer *timer;
 	struct task *task;
 
 	spin_lock(&cpu->timer_lock);
-	while ((timer = timer_expired(&cpu->timers, now_ns))) {
+	for (unsigned i = 0; i < EXPIRE_MANY; i++) {
+		timer = timer_expired(&cpu->timers, now_ns);
+		if (!timer)
+			break;
 		task = (struct task *)(void *)((char *)timer - offsetof(struct task, wait.timer));
 		(void)sleep_end(task, -ETIMEDOUT);
 	}

@@ -1,7 +1,28 @@
 /* SPDX-License-Identifier: MIT */
+/* What is said about a task from outside: that it begins, where it runs, who waits for it. */
 #include "internal.h"
 
 CELL_EXPORT(task_spawn);
+CELL_EXPORT(task_detach);
+CELL_EXPORT(task_set_affinity);
+
+static bool is_valid(const struct task_attr *a, uint64_t cpus)
+{
+	return a->stack_bytes <= TASK_STACK_MAX && (!a->affinity || a->affinity & cpus) &&
+	       a->priority >= SCHED_PRIORITY_MIN && a->priority <= SCHED_PRIORITY_MAX &&
+	       (a->restart == TASK_RESTART_NEVER || a->restart == TASK_RESTART_ON_FAULT);
+}
+
+static void take_attr(struct task *task, const struct task_attr *a, uint64_t cpus)
+{
+	task->affinity = a->affinity ? a->affinity & cpus : cpus;
+	task->priority = a->priority;
+	task->detached = a->detached;
+	task->owner = a->owner;
+	if (a->restart == TASK_RESTART_ON_FAULT)
+		task->restarts_max = a->restarts ? a->restarts : TASK_RESTARTS_DEFAULT;
+	task->backoff_ns = a->backoff_ns ? a->backoff_ns : TASK_BACKOFF_DEFAULT_NS;
+}
 
 int task_spawn(const struct task_attr *attr, struct task_ops_h entry, uint64_t arg,
 	       struct task_ref *ret_task)
@@ -9,22 +30,19 @@ int task_spawn(const struct task_attr *attr, struct task_ops_h entry, uint64_t a
 	static const struct task_attr plain = {.name = NULL};
 	const struct task_attr *a = attr ? attr : &plain;
 	uint64_t cpus = cpu_online_mask();
-	size_t stack = a->stack_bytes ? a->stack_bytes : TASK_STACK_DEFAULT;
 	struct task *task = NULL;
 	int r;
 
-	if (!task_ops_get(entry) || stack > TASK_STACK_MAX ||
-	    (a->affinity && !(a->affinity & cpus)))
+	if (!task_ops_get(entry) || !is_valid(a, cpus))
 		return -EINVAL;
 	record_reap_detached();
-	r = record_create(a->name ? a->name : "task", stack, &task);
+	r = record_create(a->name ? a->name : "task",
+			  a->stack_bytes ? a->stack_bytes : TASK_STACK_DEFAULT, &task);
 	if (r < 0)
 		return r;
 	task->entry = entry;
 	task->arg = arg;
-	task->affinity = a->affinity ? a->affinity & cpus : cpus;
-	task->detached = a->detached;
-	task->owner = a->owner;
+	take_attr(task, a, cpus);
 	if (task->owner.id == 0)
 		task->owner.id =
 			((const struct iface_slot *)(uintptr_t)IFACE_TABLE)[entry.h.slot].cell;
@@ -40,4 +58,57 @@ int task_spawn(const struct task_attr *attr, struct task_ops_h entry, uint64_t a
 	upcall_unmask();
 	run_wake(task, SCHED_NEW);
 	return 0;
+}
+
+/* Under the table's lock. True: it has ended, and is the caller's to reap. */
+static int detach(struct task_ref ref, struct task **ret_ended)
+{
+	struct task *task = record_find(ref);
+
+	if (!task || __atomic_load_n(&task->state, __ATOMIC_RELAXED) == TASK_REAPED)
+		return -ESTALE;
+	if (task->detached)
+		return -EINVAL;
+	if (task->joining)
+		return -EBUSY;
+	task->detached = true;
+	if (__atomic_load_n(&task->state, __ATOMIC_ACQUIRE) == TASK_EXITED) {
+		__atomic_store_n(&task->state, TASK_REAPED, __ATOMIC_RELAXED);
+		*ret_ended = task;
+	}
+	return 0;
+}
+
+int task_detach(struct task_ref ref)
+{
+	struct tasks *t = tasks();
+	struct task *ended = NULL;
+	int r;
+
+	spin_lock(&t->lock);
+	r = detach(ref, &ended);
+	spin_unlock(&t->lock);
+	if (ended)
+		record_reap(ended);
+	return r;
+}
+
+int task_set_affinity(struct task_ref ref, uint64_t affinity)
+{
+	uint64_t cpus = cpu_online_mask(), allowed = affinity ? affinity & cpus : cpus;
+	struct tasks *t = tasks();
+	struct task *task;
+
+	if (!allowed)
+		return -EINVAL;
+	spin_lock(&t->lock);
+	task = record_find(ref);
+	if (task && __atomic_load_n(&task->state, __ATOMIC_RELAXED) < TASK_EXITED) {
+		__atomic_store_n(&task->affinity, allowed, __ATOMIC_SEQ_CST);
+		run_move(task);
+	} else {
+		task = NULL;
+	}
+	spin_unlock(&t->lock);
+	return task ? 0 : -ESTALE;
 }

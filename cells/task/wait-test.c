@@ -116,7 +116,8 @@ static void a_removed_timer_does_not_expire(void **state)
 	assert_null(timer_expired(&q, 9));
 }
 
-static void the_queue_stays_sorted_in_a_random_run(void **state)
+/* The least of all that are queued is the first, after every step. */
+static void the_first_is_the_least_in_a_random_run(void **state)
 {
 	struct timer_queue q = {NULL};
 	struct timer t[64] = {{0}};
@@ -125,16 +126,44 @@ static void the_queue_stays_sorted_in_a_random_run(void **state)
 	srand(7);
 	for (int i = 0; i < 100000; i++) {
 		struct timer *one = &t[rand() % 64];
+		const struct timer *least = NULL;
 
 		if (one->queued)
 			timer_remove(&q, one);
 		else
 			timer_add(&q, one, (uint64_t)rand() % 100);
-		for (struct timer *at = q.first; at && at->next; at = at->next) {
-			assert_true(at->deadline_ns <= at->next->deadline_ns);
-			assert_ptr_equal(at->next->before, at);
+		for (int k = 0; k < 64; k++) {
+			if (t[k].queued && (!least || timer_before(&t[k], least)))
+				least = &t[k];
 		}
+		assert_ptr_equal(q.first, least);
 	}
+}
+
+#define SLEEPERS 10000u
+
+static void ten_thousand_sleepers_wake_in_order(void **state)
+{
+	struct timer *t = calloc(SLEEPERS, sizeof(*t)), *one;
+	struct timer_queue q = {NULL};
+	unsigned left = SLEEPERS;
+	uint64_t last = 0;
+
+	(void)state;
+	assert_non_null(t);
+	srand(11);
+	for (unsigned i = 0; i < SLEEPERS; i++)
+		timer_add(&q, &t[i], i % 3 ? (uint64_t)rand() % 1000000 : i);
+	for (unsigned i = 0; i < SLEEPERS; i += 7, left--)
+		timer_remove(&q, &t[i]);
+	while ((one = timer_expired(&q, UINT64_MAX - 1))) {
+		assert_true(one->deadline_ns >= last);
+		assert_true((one - t) % 7 != 0);
+		last = one->deadline_ns;
+		left--;
+	}
+	assert_int_equal(left, 0);
+	free(t);
 }
 
 int main(void)
@@ -144,7 +173,8 @@ int main(void)
 		cmocka_unit_test(of_two_that_end_it_one_wins),
 		cmocka_unit_test(timers_expire_in_order_of_deadline),
 		cmocka_unit_test(a_removed_timer_does_not_expire),
-		cmocka_unit_test(the_queue_stays_sorted_in_a_random_run),
+		cmocka_unit_test(the_first_is_the_least_in_a_random_run),
+		cmocka_unit_test(ten_thousand_sleepers_wake_in_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

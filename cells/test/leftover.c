@@ -14,6 +14,7 @@ void held_now(struct held *ret_held)
 	struct mapped_stats mapped;
 	struct heap_stats heap;
 
+	task_trim();
 	heap_trim();
 	heap_stats((struct cell_ref){0}, &heap);
 	mapped_stats(&mapped);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the whole system holds, so that a test that gave back less than it took is found.
- * What the heap keeps for speed is given back before it is counted.
+ * What the heap and the task cell keep for speed is given back before it is counted.
  */
 #ifndef TEST_LEFTOVER_H
 #define TEST_LEFTOVER_H

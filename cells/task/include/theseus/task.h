@@ -44,22 +44,47 @@ IFACE_DEFINE(task_ops);
 #define TASK_STACK_MAX (64u << 10)
 #define TASK_ANY_CPU UINT64_MAX
 
-/* All zero: unnamed, default stack, any CPU, to be joined. */
+enum task_restart {
+	TASK_RESTART_NEVER = 0,
+	TASK_RESTART_ON_FAULT = 1, /* the entry is called again with the same argument */
+};
+
+#define TASK_RESTARTS_DEFAULT 3u
+#define TASK_BACKOFF_DEFAULT_NS (10 * CLOCK_MS)
+#define TASK_BACKOFF_MAX_NS CLOCK_S
+
+/* All zero: unnamed, default stack, any CPU, to be joined, not restarted. */
 struct task_attr {
 	const char *name;   /* copied, cut to TASK_NAME_MAX; NULL = the provider's name */
 	size_t stack_bytes; /* at most TASK_STACK_MAX, rounded up to pages; 0 = default */
 	uint64_t affinity; /* bit n: may run on CPU n; 0 = TASK_ANY_CPU. CPUs not online are ignored
 			    */
+	int priority;      /* SCHED_PRIORITY_MIN..MAX; 0 = normal */
 	bool detached;     /* nobody joins it: reaped when it ends */
 	struct cell_ref owner; /* listed with it; {0} = the provider of the entry */
+	enum task_restart restart;
+	unsigned restarts;   /* after so many the next fault ends it; 0 = default */
+	uint64_t backoff_ns; /* before the first restart, doubled for each further one up to
+				TASK_BACKOFF_MAX_NS; 0 = default */
 };
 
 /*
  * Starts a task at @entry with @arg. @attr may be NULL. Result: 0, -ENOMEM, -EAGAIN (all
- * slots taken), -EINVAL (entry is stale, no such CPU online, stack too large). Context: tasks.
+ * slots taken), -EINVAL (entry is stale, no such CPU online, stack too large, no such priority
+ * or restart policy). Context: tasks.
+ *
+ * A task that is restarted keeps its id, its stack and its kill; what it held has been given
+ * back as at its end. Who joins it gets its last end.
  */
 int task_spawn(const struct task_attr *attr, struct task_ops_h entry, uint64_t arg,
 	       struct task_ref *ret_task) MUST_USE;
+
+/*
+ * The same with the attributes that matter, by name:
+ *	r = TASK_SPAWN(&task, IFACE(task_ops, worker), 7, .name = "worker", .affinity = 1);
+ */
+#define TASK_SPAWN(ret_task, entry, arg, ...)                                                      \
+	task_spawn(&(const struct task_attr){__VA_ARGS__}, (entry), (arg), (ret_task))
 
 enum task_end {
 	TASK_COMPLETED = 1,
@@ -71,7 +96,8 @@ struct task_exit {
 	enum task_end end;
 	int64_t value;  /* completed: what the entry returned, or task_exit() was given */
 	uint64_t fault; /* faulted: upcall_fault_get() */
-	bool by_ledger; /* its stack was not unwound, or not to the end: the ledger gave back the rest */
+	bool by_ledger; /* its stack was not unwound, or not to the end: the ledger gave back the
+			   rest */
 };
 
 /*
@@ -80,6 +106,24 @@ struct task_exit {
  * -EINVAL (detached), -ETIMEDOUT, -ECANCELED (this task was killed).
  */
 int task_join(struct task_ref task, uint64_t deadline_ns, struct task_exit *ret_exit) MUST_USE;
+
+/*
+ * Nobody will join @task: it is reaped when it ends, at once if it has. Result: 0, -ESTALE,
+ * -EINVAL (it is detached), -EBUSY (somebody joins it).
+ */
+int task_detach(struct task_ref task);
+
+/*
+ * From now on @task runs on these CPUs only (0: any); when 0 is returned to the task itself it
+ * does already, another one moves at once. Result: 0, -ESTALE, -EINVAL (none is online).
+ */
+int task_set_affinity(struct task_ref task, uint64_t affinity);
+
+/*
+ * Gives back what is kept for speed: stacks of tasks that ended. For who wants to know what is
+ * really in use, or needs the memory.
+ */
+void task_trim(void);
 
 /* Ends the calling task. */
 void task_exit(int64_t value) __attribute__((noreturn));
@@ -106,6 +150,86 @@ bool task_kill_point(void);
 void task_yield(void);
 /* Blocking export. Result: 0, -ECANCELED. */
 int task_sleep_until(uint64_t deadline_ns) MUST_USE;
+
+/* ---- values of each task ---- */
+
+#define TASK_LOCALS_MAX 16u
+
+/* What FS points to: what compiled libraries rely on, and the values behind the keys below. */
+struct task_tls {
+	uint64_t self; /* %fs:0 */
+	uint64_t unused[4];
+	uint64_t canary; /* %fs:0x28 */
+	uint64_t spare[2];
+	struct task_local_value {
+		uint64_t key; /* the key's generation; another one: this value is not set */
+		uint64_t value;
+	} locals[TASK_LOCALS_MAX];
+};
+_Static_assert(offsetof(struct task_tls, canary) == 0x28, "psABI");
+
+/* Key of a value that each task has for itself. {0, 0} is none; a stale one is refused. */
+struct task_local {
+	uint32_t index;
+	uint32_t generation; /* never 0 */
+};
+
+struct task_local_ops {
+	/*
+	 * A task ends whose value is not 0. Called after its own cleanups and before the
+	 * ledgers, once, whatever its end; by the task itself unless it was ended by the ledger.
+	 */
+	void (*drop)(uint64_t value);
+};
+IFACE_DEFINE(task_local_ops);
+
+/*
+ * A cell takes its keys in init and keeps them in its state. @drop may be {{0, 0}}.
+ * Result: 0, -ENOSPC (TASK_LOCALS_MAX are in use).
+ */
+int task_local_create(struct task_local_ops_h drop, struct task_local *ret_key) MUST_USE;
+/* Gives the key back; values that tasks still have are forgotten. Result: 0, -ESTALE. */
+int task_local_destroy(struct task_local key);
+/* The general case of task_local_set(). Result: 0, -ESTALE. */
+int task_local_begin(struct task_local key, uint64_t value) MUST_USE;
+
+#if !__STDC_HOSTED__
+#define TASK_LOCAL_AT(field, key)                                                                  \
+	(offsetof(struct task_tls, locals[0].field) +                                              \
+	 (uint64_t)((key).index % TASK_LOCALS_MAX) * sizeof(struct task_local_value))
+
+/* The running task's value; 0 when it has set none, or the key is stale. Context: tasks. */
+static inline uint64_t task_local_get(struct task_local key)
+{
+	uint64_t generation, value;
+
+	__asm__ volatile("mov %%fs:(%1), %0"
+			 : "=r"(generation)
+			 : "r"(TASK_LOCAL_AT(key, key))
+			 : "memory");
+	__asm__ volatile("mov %%fs:(%1), %0"
+			 : "=r"(value)
+			 : "r"(TASK_LOCAL_AT(value, key))
+			 : "memory");
+	return generation == key.generation && generation ? value : 0;
+}
+
+/* Result: 0, -ESTALE. Context: tasks. */
+static inline MUST_USE int task_local_set(struct task_local key, uint64_t value)
+{
+	uint64_t generation;
+
+	__asm__ volatile("mov %%fs:(%1), %0"
+			 : "=r"(generation)
+			 : "r"(TASK_LOCAL_AT(key, key))
+			 : "memory");
+	if (generation != key.generation || !generation)
+		return task_local_begin(key, value);
+	__asm__ volatile("mov %0, %%fs:(%1)" ::"r"(value), "r"(TASK_LOCAL_AT(value, key))
+			 : "memory");
+	return 0;
+}
+#endif
 
 /* ---- waiting ---- */
 
@@ -194,6 +318,8 @@ struct task_info {
 	bool running; /* on `cpu`, now */
 	uint32_t cpu; /* last one */
 	uint64_t affinity;
+	int priority;
+	uint32_t restarts; /* so far */
 	struct cell_ref owner;
 	uint64_t cpu_time_ns;
 	uint64_t switches;
@@ -216,9 +342,10 @@ unsigned task_count(void);
 
 /* How tasks ended, since boot. */
 struct task_stats {
-	uint64_t unwound;          /* stacks that were unwound to their landing */
-	uint64_t by_ledger;        /* tasks that were ended without, or not unwound to the end */
-	uint64_t unwind_failures;  /* unwindings that were given up: a fault in one, no information */
+	uint64_t unwound;   /* stacks that were unwound to their landing */
+	uint64_t by_ledger; /* tasks that were ended without, or not unwound to the end */
+	uint64_t
+		unwind_failures; /* unwindings that were given up: a fault in one, no information */
 };
 void task_stats(struct task_stats *ret_stats);
 
