@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A line console on the port `console`: echo, backspace, ^C, ^U, and what `exec` can run.
- * One line is worked on at a time; input waits in the port meanwhile.
+ * A shell on the port `console`: edited lines (edit.h), and what `exec` can run. One line is
+ * worked on at a time; input waits meanwhile.
  */
 #include <theseus/command.h>
 
@@ -9,21 +9,26 @@
 #include <string.h>
 
 #include <theseus/heap.h>
+#include <theseus/loader.h>
 #include <theseus/log.h>
 #include <theseus/platform.h>
 #include <theseus/service.h>
 #include <theseus/virtio_console.h>
 
+#include "edit.h"
+
 #define PROMPT "theseus> "
-#define OUTPUT_MAX (COMMAND_OUTPUT_MAX + 4 * COMMAND_LINE_MAX)
 #define INPUT_A_STEP 64u
+/* echo of a step's input, each byte of which may show the line anew, and a command's output */
+#define OUTPUT_MAX (COMMAND_OUTPUT_MAX + 2 * INPUT_A_STEP * COMMAND_LINE_MAX)
 
 struct command_state {
 	bool attached;
 	unsigned link;
 	uint32_t opens; /* opening that the line belongs to */
-	size_t line_len;
-	char line[COMMAND_LINE_MAX];
+	struct editor editor;
+	char input[INPUT_A_STEP]; /* what is not worked on yet */
+	size_t input_len, input_taken;
 	char *output; /* owned; what the host has not taken yet */
 	size_t output_len, output_sent;
 };
@@ -36,33 +41,77 @@ CELL_PROVIDE(console_client_ops, command) = {.event = changed};
 /* @io collects echo and output of one step. */
 static void run_line(struct command_io *io)
 {
-	int r;
+	int r = command_run_line(io, console.editor.line);
 
-	console.line[console.line_len] = '\0';
-	console.line_len = 0;
-	r = command_run_line(io, console.line);
 	if (r == -ENOENT)
 		command_printf(io, "no such command; try help\n");
 	else if (r != 0)
 		command_printf(io, "status %d\n", r);
-	command_printf(io, PROMPT);
 }
 
-static void take_char(struct command_io *io, char c)
+static void prompt(struct command_io *io)
 {
-	if (c == '\r' || c == '\n') {
-		command_write(io, "\n", 1);
+	command_printf(io, PROMPT);
+	edit_begin(&console.editor);
+}
+
+/* ---- completion of the command's name ---- */
+
+struct completion {
+	uint32_t n;               /* commands that begin so */
+	char text[CELL_NAME_MAX]; /* what they have in common */
+};
+
+static void complete_with(struct completion *c, const char *prefix, size_t len, char *name)
+{
+	size_t same = 0;
+
+	for (char *dash = strchr(name, '_'); dash; dash = strchr(dash, '_'))
+		*dash = '-';
+	if (strncmp(name, prefix, len) != 0)
+		return;
+	if (c->n++ == 0)
+		(void)strlcpy(c->text, name, sizeof(c->text));
+	while (c->text[same] && c->text[same] == name[same])
+		same++;
+	c->text[same] = '\0';
+}
+
+static void complete(struct command_io *io)
+{
+	struct editor *e = &console.editor;
+	struct completion c = {.n = 0};
+	char name[CELL_NAME_MAX];
+	struct iface h;
+
+	if (e->at != e->len || memchr(e->line, ' ', e->len))
+		return;
+	for (uint32_t i = 0; iface_at("command_ops", i, name, &h) == 0; i++)
+		complete_with(&c, e->line, e->len, name);
+	if (c.n > 0)
+		edit_insert(e, io, c.text + e->len, strlen(c.text) - e->len);
+	if (c.n == 1)
+		edit_insert(e, io, " ", 1);
+}
+
+/* Result: true when a line was run: its output is sent before the next one. */
+static bool take_byte(struct command_io *io, char byte)
+{
+	switch (edit_byte(&console.editor, io, byte)) {
+	case EDIT_ENTER:
 		run_line(io);
-	} else if ((c == '\b' || c == 0x7f) && console.line_len > 0) {
-		console.line_len--;
-		command_write(io, "\b \b", 3);
-	} else if (c == 3 || c == 21) { /* ^C, ^U */
-		console.line_len = 0;
-		command_printf(io, "\n" PROMPT);
-	} else if (c >= ' ' && c != 0x7f && console.line_len < COMMAND_LINE_MAX - 1) {
-		console.line[console.line_len++] = c;
-		command_write(io, &c, 1);
+		prompt(io);
+		return true;
+	case EDIT_GIVEN_UP:
+		prompt(io);
+		break;
+	case EDIT_COMPLETE:
+		complete(io);
+		break;
+	case EDIT_MORE:
+		break;
 	}
+	return false;
 }
 
 /* A terminal wants a carriage return before each line feed. */
@@ -98,31 +147,45 @@ static bool flush(void)
 	return true;
 }
 
+/* Fills `input` when it is used up. Result: true when there is something to do. */
+static bool get_input(uint32_t *opens)
+{
+	int n;
+
+	*opens = console.opens;
+	if (console.input_taken < console.input_len)
+		return true;
+	console.input_taken = 0;
+	n = console_receive(console.link, console.input, sizeof(console.input), opens);
+	console.input_len = n > 0 ? (size_t)n : 0;
+	return n > 0 || *opens != console.opens;
+}
+
 static bool work(void)
 {
-	char input[INPUT_A_STEP];
-	uint32_t opens = console.opens;
-	int n = console_receive(console.link, input, sizeof(input), &opens);
 	OWNED(heap_drop) char *text = NULL;
 	struct command_io io;
+	uint32_t opens;
 
-	if (n <= 0 && opens == console.opens)
+	if (!get_input(&opens))
 		return false;
 	text = heap_alloc(CELL_SELF, OUTPUT_MAX);
 	console.output = heap_alloc(CELL_SELF, 2ul * OUTPUT_MAX);
 	if (!text || !console.output) {
 		heap_free(console.output);
 		console.output = NULL;
+		console.input_len = 0;
 		return true; /* the input is lost, the console is not */
 	}
 	command_io_init(&io, text, OUTPUT_MAX);
 	if (opens != console.opens) {
 		console.opens = opens;
-		console.line_len = 0;
-		command_printf(&io, PROMPT);
+		prompt(&io);
 	}
-	for (int i = 0; i < n; i++)
-		take_char(&io, input[i]);
+	while (console.input_taken < console.input_len) {
+		if (take_byte(&io, console.input[console.input_taken++]))
+			break;
+	}
 	add_output(&io);
 	return true;
 }

@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Files through commands; vfs and memfs restarted with a thousand files open that are read and written meanwhile."""
+import os
+import pty
+import select
+import subprocess
 import time
 
 import harness
@@ -43,6 +47,53 @@ def test_commands(vm):
     expect(vm.ctl("exec", "cat", "/none", status=None).status == 1, "the status is the exit status")
     for name in ("ls", "cat", "write", "mkdir", "rm", "mv", "stat", "restart"):
         expect(name in run(vm, "help", name), f"help {name}")
+
+
+class Console:
+    """The guest's console as a person has it, through `theseusctl console` on a terminal."""
+
+    def __init__(self, vm):
+        self.keys, terminal = pty.openpty()
+        self.process = subprocess.Popen([harness.CTL, *vm.target, "console"], env=vm.sandbox.env, stdin=terminal,
+                                        stdout=terminal, stderr=terminal)
+        os.close(terminal)
+        self.read_until("detaches")
+        self.type("\r")  # whether a prompt was there before or not
+
+    def read_until(self, end):
+        text, limit = "", time.monotonic() + LIMIT
+        while not text.endswith(end):
+            left = limit - time.monotonic()
+            expect(left > 0 and select.select([self.keys], [], [], left)[0], f"no {end!r} after {text!r}")
+            text = (text + os.read(self.keys, 4096).decode()).rstrip("\r\n")
+        return text
+
+    def type(self, keys):
+        """What is shown until the next prompt, one line a row, carriage returns left out."""
+        os.write(self.keys, keys.encode())
+        return self.read_until("theseus> ").replace("\r", "").split("\n")[1:-1]
+
+    def close(self):
+        os.write(self.keys, b"\x1d")
+        status = self.process.wait(LIMIT)
+        os.close(self.keys)
+        expect(status == 0, f"console ended with {status}")
+
+
+def test_console(vm):
+    console = Console(vm)
+    try:
+        expect(console.type("wrte /f one\x01\x1b[C\x1b[Ci\r") == [], "a line that was edited")
+        expect(console.type("cat /f\r") == ["one"], "cat")
+        expect(console.type("\x1b[A\x1b[A\x1b[D\x1b[D\x1b[DO\x1b[3~\r") == [], "an older line, changed")
+        expect(console.type("\x1b[A\x1b[A\r") == ["One"], "an older line, as it was")
+        expect(console.type("xx\x15sta\t/f\r")[:2] == ["kind=file", "size=4"], "the name of a command is completed")
+        expect(console.type("cat /none\r") == ["cat: /none: no such file or directory", "status 1"], "an error")
+        expect(console.type("rm /f\x1b[9999999999;;;;\x80\xff\x1b\x1b[\x1bO\x03") == [], "hostile keys")
+        expect(console.type("ls\r") == ["         4 f"], "ls")
+    finally:
+        console.close()
+    run(vm, "rm", "/f", output="")
 
 
 def counts(vm):
@@ -95,6 +146,7 @@ def test_refusals(vm):
 
 def test(vm, sandbox):
     test_commands(vm)
+    test_console(vm)
     test_refusals(vm)
     test_restart(vm)
     vm.still_serving()
