@@ -45,8 +45,8 @@ static int cells_run(struct command_io *io, int argc, const char *const *argv)
 	(void)argv;
 	if (argc != 1)
 		return usage(io, "cells");
-	command_printf(io, "%-16s %-8s %4s %14s %8s %8s %5s  %s\n", "CELL", "VERSION", "GEN", "TEXT",
-		       "BYTES", "STATE", "USERS", "SUMMARY");
+	command_printf(io, "%-16s %-8s %4s %14s %8s %8s %5s  %s\n", "CELL", "VERSION", "GEN",
+		       "TEXT", "BYTES", "STATE", "USERS", "SUMMARY");
 	for (uint32_t i = 0; loader_cell_at(i, &c) == 0; i++)
 		command_printf(io, "%-16s %-8s %4llu %#14llx %8llu %8llu %5u  %s\n", c.name,
 			       c.version, (unsigned long long)c.generation,
@@ -82,7 +82,22 @@ CELL_PROVIDE(command_ops, deps) = {
 	.help = "CELL [reverse]  what a cell uses, or who uses it",
 };
 
-static int mem_run(struct command_io *io, int argc, const char *const *argv)
+static void print_cells_heaps(struct command_io *io)
+{
+	struct heap_stats heap;
+	struct loader_cell c;
+
+	command_printf(io, "%-16s %12s %8s\n", "CELL", "HEAP BYTES", "OBJECTS");
+	for (uint32_t i = 0; loader_cell_at(i, &c) == 0; i++) {
+		heap_stats(c.ref, &heap);
+		if (heap.objects > 0)
+			command_printf(io, "%-16s %12llu %8llu\n", c.name,
+				       (unsigned long long)heap.bytes,
+				       (unsigned long long)heap.objects);
+	}
+}
+
+static int free_run(struct command_io *io, int argc, const char *const *argv)
 {
 	struct frames_stats frames;
 	struct mapped_stats mapped;
@@ -90,23 +105,25 @@ static int mem_run(struct command_io *io, int argc, const char *const *argv)
 
 	(void)argv;
 	if (argc != 1)
-		return usage(io, "mem");
+		return usage(io, "free");
+	heap_trim(); /* memory in use, not memory kept for speed */
 	frames_stats(&frames);
 	mapped_stats(&mapped);
 	heap_stats((struct cell_ref){0}, &heap);
 	command_printf(io,
-		       "frames_total=%llu\nframes_used=%llu\nframes_peak=%llu\n"
+		       "frames_total=%llu\nframes_used=%llu\nframes_free=%llu\nframes_peak=%llu\n"
 		       "mapped_regions=%llu\nmapped_pages=%llu\nquarantined_pages=%llu\n"
 		       "heap_bytes=%llu\nheap_objects=%llu\nheap_pages=%llu\n",
 		       (unsigned long long)frames.total, (unsigned long long)frames.used,
+		       (unsigned long long)(frames.total - frames.used),
 		       (unsigned long long)frames.peak, (unsigned long long)mapped.regions,
 		       (unsigned long long)mapped.pages,
-		       (unsigned long long)mapped.quarantined_pages,
-		       (unsigned long long)heap.bytes, (unsigned long long)heap.objects,
-		       (unsigned long long)heap.pages);
+		       (unsigned long long)mapped.quarantined_pages, (unsigned long long)heap.bytes,
+		       (unsigned long long)heap.objects, (unsigned long long)heap.pages);
+	print_cells_heaps(io);
 	return 0;
 }
-CELL_PROVIDE(command_ops, mem) = {.run = mem_run, .help = "  memory in use"};
+CELL_PROVIDE(command_ops, free) = {.run = free_run, .help = "  memory in use, and by which cells"};
 
 static int version_run(struct command_io *io, int argc, const char *const *argv)
 {

@@ -12,7 +12,7 @@ def cells(vm):
 
 
 def memory(vm):
-    lines = dict(line.split("=", 1) for line in vm.exec("mem").splitlines() if "=" in line)
+    lines = dict(line.split("=", 1) for line in vm.exec("free").splitlines() if "=" in line)
     return int(lines["mapped_regions"]), int(lines["heap_objects"])
 
 

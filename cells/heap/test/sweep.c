@@ -3,6 +3,7 @@
 #include <theseus/test-sweep.h>
 
 #include <string.h>
+#include <theseus/channel.h>
 #include <theseus/vfs.h>
 
 /* ---- spawn ---- */
@@ -102,6 +103,67 @@ static int files_out_of_memory(struct test *test)
 	return r;
 }
 CELL_PROVIDE(test_ops, sweep_files) = {.run = files_out_of_memory};
+
+/* ---- channels ---- */
+
+#define MESSAGES 40u
+
+struct ends {
+	struct channel_end send, receive, more;
+};
+
+static void close_ends(void *arg)
+{
+	struct ends *e = arg;
+
+	(void)channel_close(e->more);
+	(void)channel_close(e->receive);
+	(void)channel_close(e->send);
+	*e = (struct ends){0};
+}
+
+static int exchange(struct ends *e)
+{
+	uint64_t message[32] = {0};
+	struct channel_case at = {.end = e->receive, .message = message};
+	int r = 0;
+
+	for (unsigned i = 0; i < MESSAGES && r == 0; i++)
+		r = channel_send(e->send, message, 0);
+	for (unsigned i = 0; i < MESSAGES / 2 && r == 0; i++)
+		r = channel_receive(e->more, message, 0);
+	return r < 0 ? r : channel_select(&at, 1, 0);
+}
+
+static int make_channel(void *arg)
+{
+	const struct channel_attr attr = {
+		.kind = CHANNEL_ASYNC,
+		.bytes = CHANNEL_MESSAGE_MAX,
+		.capacity = MESSAGES,
+		.owner = {CELL_SELF, task_id(task_self())},
+	};
+	struct ends *e = arg;
+	int r = channel_create(&attr, &e->send, &e->receive);
+
+	if (r < 0)
+		return r;
+	r = channel_reconnect(e->receive, attr.owner, &e->more);
+	if (r == 0)
+		r = exchange(e);
+	if (r < 0)
+		close_ends(e);
+	return r;
+}
+
+static int channels_out_of_memory(struct test *test)
+{
+	struct ends ends = {0};
+	const struct test_sweep s = {make_channel, close_ends, &ends};
+
+	return test_sweep(test, &s);
+}
+CELL_PROVIDE(test_ops, sweep_channels) = {.run = channels_out_of_memory};
 
 /* ---- the sweep itself ---- */
 
