@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The parts of `mapped`: extent.c divides address space, mapped.c fills it, owner.c knows
- * which regions go with which task.
+ * The parts of `mapped`, bottom up: extent.c divides address space, pages.c calls the gate,
+ * runs.c keeps the frames of a region, mapped.c makes and drops regions, view.c answers what
+ * is in one, owner.c knows which go with which task.
  *
  * Address space is a list of extents in address order that covers each arena without gaps.
  * An extent is a slot of one growing table, and a region's handle names that slot. Splitting
@@ -155,12 +156,68 @@ void extent_give(uint32_t slot, enum extent_use use);
 /* With the lock held; nothing if the region belongs to no task. */
 void extent_unbind(struct extent *e);
 
-/* ---- mapped.c ---- */
+static inline uint64_t body_start(const struct extent *e)
+{
+	return e->start + (e->flags & EXTENT_GUARDED ? MAPPED_STACK_GUARD_PAGES * PAGE_SIZE : 0);
+}
+
+static inline uint64_t body_pages(const struct extent *e)
+{
+	return e->pages - (e->flags & EXTENT_GUARDED ? MAPPED_STACK_GUARD_PAGES + 1 : 0);
+}
+
+/* ---- pages.c ---- */
 
 /*
  * Maps @n runs of pages and gives the gate the page tables it asks for. *ret_done says how
  * many pages are mapped, on failure too. Result: 0, -errno.
  */
 int map_runs(const struct gate_run *runs, unsigned n, uint64_t *ret_done) MUST_USE;
+/* Result: 0, -errno; *ret_done says how many pages are changed. */
+int protect_pages(uint64_t start, uint64_t pages, bool writable, uint64_t *ret_done) MUST_USE;
+void unmap_pages(uint64_t start, uint64_t pages);
+
+#define BATCH 32u /* runs in one gate call: they lie on the stack meanwhile */
+
+/* Pages on their way in, at consecutive addresses. */
+struct batch {
+	struct gate_run runs[BATCH];
+	unsigned n;
+	uint64_t va;     /* of the next page */
+	uint64_t pages;  /* in runs */
+	uint64_t mapped; /* done by earlier calls */
+};
+
+/* Result: 0, or -errno: what is mapped by now is in b->mapped. */
+int batch_add(struct batch *b, uint64_t pa, uint64_t pages, uint32_t flags) MUST_USE;
+int batch_flush(struct batch *b) MUST_USE;
+
+/* Pages on their way out. They are mapped, so unmapping cannot fail. */
+struct unmap_batch {
+	struct gate_run runs[BATCH];
+	unsigned n;
+	uint64_t pages;   /* in runs */
+	uint32_t adopted; /* a bit a run: one page, whose frame only the gate knows */
+};
+
+void unmap_add(struct unmap_batch *b, uint64_t start, uint64_t pages, bool adopted);
+void unmap_flush(struct unmap_batch *b);
+
+/* ---- runs.c ---- */
+
+/* Walks the runs of a region, those in further slots included. */
+struct run_cursor {
+	struct run *run;
+	unsigned left; /* in this slot, run included */
+	uint32_t more; /* slot that follows */
+};
+
+struct run_cursor runs_of(struct extent *e);
+bool run_next(struct run_cursor *c);
+
+/* Takes frames for @pages: in as few runs as there are, in one if @contiguous. */
+int take_frames(struct extent *e, uint64_t pages, bool contiguous) MUST_USE;
+/* Returns all frames and the slots that held their runs. */
+void give_frames(struct extent *e);
 
 #endif

@@ -5,6 +5,8 @@
  * A region has bounds, a protection and a kind; memory is reached through views that are
  * checked against them. Dropping a region unmaps it (on return no CPU can reach it) and
  * gives pages and frames back. No address is handed out without a region that covers it.
+ * What stays for later use: 64 bytes for each of the most regions that ever lived at once, and
+ * the page tables of the addresses that they took up, which are the first ones to be used again.
  * Context: tasks, and interrupt handlers for views only; create and drop may take long
  * (TLB shootdown) but do not block on other tasks.
  */
