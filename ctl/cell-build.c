@@ -22,9 +22,9 @@
 int cell_refused(struct ctl *c, const char *what, int error, const struct reasons *reasons)
 {
 	/* what cannot be read or run is a failure as for every command, not a judgement */
-	static const char *const failures[] = {"no-such-file", "unreadable",     "no-source",
-					       "no-compiler",  "compile-failed", "bad-sdk",
-					       "bad-abi-index"};
+	static const char *const failures[] = {
+		"no-such-file", "unreadable",    "no-source",  "no-compiler", "compile-failed",
+		"bad-sdk",      "bad-abi-index", "no-checker", "unchecked",   "bad-report"};
 	int status = CTL_REFUSED, r;
 
 	if (error == -ENOMEM)
@@ -97,13 +97,14 @@ static int write_built(struct ctl *c, const struct packed *packed, const char *f
 	return r;
 }
 
-static int build(struct ctl *c, const char *const *sources, const char *sdk_file, uint64_t sequence)
+static int build(struct ctl *c, const char *const *sources, const char *sdk_file,
+		 const char *checker, uint64_t sequence)
 {
 	__attribute__((cleanup(reasons_done))) struct reasons reasons = {0};
 	__attribute__((cleanup(sdk_done))) struct sdk sdk = {0};
 	__attribute__((cleanup(packed_done))) struct packed packed = {0};
 	__attribute__((cleanup(buf_done))) struct buf warnings = {0};
-	struct build_input in = {&sdk, "gcc", sources, ctl_option(c, "define"), &warnings};
+	struct build_input in = {&sdk, "gcc", checker, sources, ctl_option(c, "define"), &warnings};
 	int r = sdk_load(sdk_file, &sdk, &reasons);
 
 	if (r < 0)
@@ -119,7 +120,7 @@ static int build(struct ctl *c, const char *const *sources, const char *sdk_file
 int cmd_cell_build(struct ctl *c, int argc, char **argv)
 {
 	const char *sdk = ctl_option(c, "sdk"), **sources;
-	char found[PATH_SIZE];
+	char found[PATH_SIZE], checker[PATH_SIZE];
 	uint64_t sequence = 0;
 	int r = ctl_option_number(c, "sequence", 0, INT64_MAX, &sequence);
 
@@ -131,6 +132,8 @@ int cmd_cell_build(struct ctl *c, int argc, char **argv)
 		r = run_find_file(c, RUN_SDK, found, sizeof(found));
 		sdk = found;
 	}
+	if (!r)
+		r = run_find_file(c, RUN_CELLCHECK, checker, sizeof(checker));
 	if (r)
 		return r;
 	sources = calloc((size_t)argc, sizeof(*sources)); /* the last one stays NULL */
@@ -138,7 +141,7 @@ int cmd_cell_build(struct ctl *c, int argc, char **argv)
 		return ctl_oom(c);
 	for (int i = 1; i < argc; i++)
 		sources[i - 1] = argv[i];
-	r = build(c, sources, sdk, sequence);
+	r = build(c, sources, sdk, checker, sequence);
 	free(sources);
 	return r;
 }

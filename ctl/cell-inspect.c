@@ -52,6 +52,12 @@ static const char *restart_name(Theseus__Restart r)
 						       : "unknown";
 }
 
+/* Unsafe lines of 1000 code lines, so that a tenth of a percent can be shown. */
+static unsigned int permille(const Theseus__SafetyReport *r)
+{
+	return r->code_lines ? (unsigned int)((uint64_t)r->unsafe_lines * 1000 / r->code_lines) : 0;
+}
+
 /* Names of gate grants, by bit: enum gate_grant. */
 static const char *const grant_names[] = {"memory", "text", "cpu", "sched", "port", "power"};
 
@@ -172,6 +178,30 @@ static void text_field(const char *key, const char *text)
 	printf("%-12s %s\n", key, clean ? clean : "");
 }
 
+static void text_report(const Theseus__Cell *m)
+{
+	__attribute__((cleanup(buf_done))) struct buf line = {0};
+	const Theseus__SafetyReport *r = m->report;
+
+	if (m->unsafe_reason && *m->unsafe_reason)
+		text_field("", m->unsafe_reason);
+	if (!r) {
+		text_field("unsafe", "its sources were not checked");
+		return;
+	}
+	buf_printf(&line, "%u of %u lines (%u.%u %%)", r->unsafe_lines, r->code_lines,
+		   permille(r) / 10, permille(r) % 10);
+	for (size_t i = 0; i < r->n_counts; i++)
+		buf_printf(&line, "%s%u %s", i ? ", " : ": ", r->counts[i]->operations,
+			   r->counts[i]->kind);
+	text_field("unsafe", buf_str(&line));
+	for (size_t i = 0; i < r->n_places; i++) {
+		line.len = 0;
+		buf_printf(&line, "%s: %s", r->places[i]->where, r->places[i]->kind);
+		text_field("", buf_str(&line));
+	}
+}
+
 static void text_cell_file(const struct bundle_cell *cell, const struct object *o)
 {
 	const Theseus__Cell *m = cell->manifest;
@@ -200,6 +230,7 @@ static void text_cell_file(const struct bundle_cell *cell, const struct object *
 	}
 	for (size_t i = 0; i < m->n_consumes; i++)
 		text_field(i ? "" : "consumes", m->consumes[i]);
+	text_report(m);
 	text_sections(o);
 	text_symbols(m);
 }
@@ -341,6 +372,38 @@ static void add_state(json *o, const Theseus__Cell *m)
 	json_object_object_add(o, "state", state);
 }
 
+/* null: nobody has looked at the sources. */
+static json *json_report(const Theseus__SafetyReport *r)
+{
+	json *o, *counts, *places;
+
+	if (!r)
+		return NULL;
+	o = json_object_new_object();
+	counts = json_object_new_object();
+	places = json_object_new_array();
+	json_object_object_add(o, "code_lines", json_object_new_uint64(r->code_lines));
+	json_object_object_add(o, "unsafe_lines", json_object_new_uint64(r->unsafe_lines));
+	for (size_t i = 0; i < r->n_counts; i++) {
+		CLEANUP_FREE char *kind =
+			clean_text(r->counts[i]->kind, strlen(r->counts[i]->kind), true);
+
+		if (kind)
+			json_object_object_add(counts, kind,
+					       json_object_new_uint64(r->counts[i]->operations));
+	}
+	for (size_t i = 0; i < r->n_places; i++) {
+		json *row = json_object_new_object();
+
+		json_object_object_add(row, "kind", json_text(r->places[i]->kind));
+		json_object_object_add(row, "where", json_text(r->places[i]->where));
+		json_object_array_add(places, row);
+	}
+	json_object_object_add(o, "operations", counts);
+	json_object_object_add(o, "places", places);
+	return o;
+}
+
 static void fill_cell(json *o, const struct bundle_cell *cell, const struct object *object)
 {
 	const Theseus__Cell *m = cell->manifest;
@@ -359,6 +422,10 @@ static void fill_cell(json *o, const struct bundle_cell *cell, const struct obje
 	json_object_object_add(o, "sdk_abi", json_object_new_uint64(m->sdk_abi));
 	json_object_object_add(o, "grants", grants);
 	json_object_object_add(o, "safety", json_object_new_string(safety_name(m->safety)));
+	json_object_object_add(o, "unsafe_reason",
+			       m->unsafe_reason && *m->unsafe_reason ? json_text(m->unsafe_reason)
+								     : NULL);
+	json_object_object_add(o, "safety_report", json_report(m->report));
 	json_object_object_add(o, "quiescence",
 			       json_object_new_string(quiescence_name(m->quiescence)));
 	json_object_object_add(o, "restart", json_object_new_string(restart_name(m->restart)));

@@ -43,8 +43,8 @@ int run_reap(struct ctl *c, pid_t pid, uint64_t limit_ns, int *ret_status);
  */
 int run_end(struct ctl *c, const struct run_vm *vm, struct client *cl, int result);
 
-/* The two files that a VM boots from, and what cells are built with (pack/build.h). */
-enum run_file { RUN_GUEST, RUN_BUNDLE, RUN_SDK };
+/* The two files that a VM boots from, and what cells are built and checked with (pack/build.h). */
+enum run_file { RUN_GUEST, RUN_BUNDLE, RUN_SDK, RUN_CELLCHECK };
 
 #define RUN_PATH_SIZE 4096
 

@@ -89,6 +89,8 @@ int run_find_file(struct ctl *c, enum run_file which, char *buf, size_t size)
 		[RUN_GUEST] = {"THESEUS_GUEST", "guest/theseus.elf", "theseus.elf"},
 		[RUN_BUNDLE] = {"THESEUS_BUNDLE", "cells/boot.cells", "boot.cells"},
 		[RUN_SDK] = {"THESEUS_SDK", "cells/sdk.conf", "sdk/sdk.conf"},
+		[RUN_CELLCHECK] = {"THESEUS_CELLCHECK", "lib/theseus-cellcheck",
+				   THESEUS_LIBEXEC_BESIDE "/theseus-cellcheck"},
 	};
 	char dir[PATH_SIZE];
 	const char *path = getenv(rows[which].env), *build = run_build_dir(dir);

@@ -8,9 +8,11 @@
 
 #include "worker.h"
 
-CELL_INFO(.name = "agent", .version = "1.0.0",
-	  .summary = "the control channel's guest end", .grants = GATE_GRANT_POWER,
-	  .safety = CELL_UNSAFE, .quiescence = CELL_QUIESCE_IDLE);
+CELL_INFO(.name = "agent", .version = "1.0.0", .summary = "the control channel's guest end",
+	  .grants = GATE_GRANT_POWER, .safety = CELL_UNSAFE,
+	  .unsafe_reason =
+		  "ends the VM through the gate; contains libprotobuf-c, which is foreign code",
+	  .quiescence = CELL_QUIESCE_IDLE);
 
 CELL_CONSUMES(command_ops);
 

@@ -10,7 +10,8 @@
 #include "internal.h"
 
 CELL_INFO(.name = "bench", .version = "1.0.0", .summary = "measures what operations cost",
-	  .grants = GATE_GRANT_MEMORY, .safety = CELL_UNSAFE);
+	  .grants = GATE_GRANT_MEMORY, .safety = CELL_UNSAFE,
+	  .unsafe_reason = "measures gate calls, touches pages by address, hands addresses to tasks");
 CELL_CONSUMES(bench_ops);
 
 #define TIME_MS 50u

@@ -14,8 +14,8 @@
 #include "caller.h"
 
 CELL_INFO(.name = "caller", .version = "1.0.0",
-	  .summary = "calls the greeter on every CPU and checks the answers",
-	  .safety = CELL_UNSAFE, .quiescence = CELL_QUIESCE_ANY);
+	  .summary = "calls the greeter on every CPU and checks the answers", .safety = CELL_SAFE,
+	  .quiescence = CELL_QUIESCE_ANY);
 
 #define BATCH 256u
 

@@ -23,7 +23,7 @@ static uint64_t round_direct(void)
 	for (unsigned i = 0; i < CALLS; i++) {
 		if (caller_greet(buf, sizeof(buf)) < 0)
 			return UINT64_MAX;
-		__asm__ volatile("" : : "r"(buf) : "memory");
+		compiler_keep(buf);
 	}
 	return __builtin_ia32_rdtsc() - start;
 }
@@ -36,7 +36,7 @@ static uint64_t round_linked(void)
 	for (unsigned i = 0; i < CALLS; i++) {
 		if (greeter_greet(buf, sizeof(buf)) < 0)
 			return UINT64_MAX;
-		__asm__ volatile("" : : "r"(buf) : "memory");
+		compiler_keep(buf);
 	}
 	return __builtin_ia32_rdtsc() - start;
 }

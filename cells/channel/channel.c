@@ -7,7 +7,9 @@
 #include "internal.h"
 
 CELL_INFO(.name = "channel", .version = "1.0.0",
-	  .summary = "messages between tasks: rendezvous, async, select", .safety = CELL_UNSAFE);
+	  .summary = "messages between tasks: rendezvous, async, select", .safety = CELL_UNSAFE,
+	  .unsafe_reason =
+		  "keeps what is sent and where to receive in one field, without the const");
 
 CELL_EXPORT(channel_create);
 CELL_EXPORT(channel_reconnect);

@@ -127,7 +127,7 @@ CELL_PROVIDE(command_ops, free) = {.run = free_run, .help = "  memory in use, an
 
 static int version_run(struct command_io *io, int argc, const char *const *argv)
 {
-	const struct boot_record *record = (const struct boot_record *)(uintptr_t)GATE_BOOT_RECORD;
+	const struct boot_record *record = boot_record();
 
 	(void)argv;
 	if (argc != 1)

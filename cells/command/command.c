@@ -10,7 +10,7 @@
 
 CELL_INFO(.name = "command", .version = "1.0.0",
 	  .summary = "text commands of all cells, and the console that runs them",
-	  .safety = CELL_UNSAFE, .quiescence = CELL_QUIESCE_ANY);
+	  .safety = CELL_SAFE, .quiescence = CELL_QUIESCE_ANY);
 
 CELL_CONSUMES(command_ops);
 

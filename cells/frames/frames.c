@@ -39,6 +39,8 @@ struct frames_state {
 };
 
 CELL_INFO(.name = "frames", .version = "1.0.0", .grants = GATE_GRANT_MEMORY, .safety = CELL_UNSAFE,
+	  .unsafe_reason =
+		  "gives the gate frames for page tables; its first map lies where the seed put it",
 	  .summary = "allocates physical frames");
 CELL_STATE(struct frames_state, frames);
 

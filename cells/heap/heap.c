@@ -12,6 +12,8 @@ struct heap_state {
 };
 
 CELL_INFO(.name = "heap", .version = "1.0.0", .safety = CELL_UNSAFE,
+	  .unsafe_reason =
+		  "makes blocks out of pages, and finds what a block belongs to by its address",
 	  .summary = "plain and typed slabs, accounted to cells");
 CELL_STATE(struct heap_state, heap);
 

@@ -6,6 +6,8 @@
 #include <theseus/trap.h>
 
 CELL_INFO(.name = "libc", .version = "1.0.0", .safety = CELL_UNSAFE,
+	  .unsafe_reason = "copies with rep movsb, and returns pointers without the const they "
+			   "came with, as C has it",
 	  .summary = "memory and string functions, formatting, number parsing, sorting");
 
 CELL_EXPORT(memcpy);

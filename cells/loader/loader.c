@@ -7,6 +7,7 @@
 #include "state.h"
 
 CELL_INFO(.name = "loader", .version = "1.0.0", .safety = CELL_UNSAFE,
+	  .unsafe_reason = "links, seals and patches machine code; restart stubs are assembly",
 	  .grants = GATE_GRANT_MEMORY | GATE_GRANT_TEXT | GATE_GRANT_POWER,
 	  .summary = "links, lists, patches and unloads cells");
 CELL_STATE(struct loader_state, loader);
@@ -169,8 +170,7 @@ uint64_t loader_stage_finalise(struct loader_stage *stage, bool quarantine)
 
 int loader_stage_init(struct loader_stage *stage)
 {
-	const struct cell_boot boot = {(const struct boot_record *)(uintptr_t)GATE_BOOT_RECORD,
-				       NULL};
+	const struct cell_boot boot = {boot_record(), NULL};
 	int error = 0;
 
 	for (uint32_t i = 0; i < stage->n_cells && error == 0; i++) {

@@ -14,7 +14,8 @@
 #include "serial.h"
 
 CELL_INFO(.name = "log", .version = "1.0.0", .summary = "the system log, and warnings to COM1",
-	  .grants = GATE_GRANT_PORT, .safety = CELL_UNSAFE, .quiescence = CELL_QUIESCE_ANY);
+	  .grants = GATE_GRANT_PORT, .safety = CELL_UNSAFE,
+	  .unsafe_reason = "writes warnings to COM1 through ports", .quiescence = CELL_QUIESCE_ANY);
 
 CELL_EXPORT(log_write);
 CELL_EXPORT(log_announce);

@@ -8,6 +8,7 @@
 #define REGION_MAX (1ull << 30)
 
 CELL_INFO(.name = "mapped", .version = "1.0.0", .grants = GATE_GRANT_MEMORY, .safety = CELL_UNSAFE,
+	  .unsafe_reason = "has the gate map frames, and turns addresses into views of regions",
 	  .summary = "joins address space with frames: mapped regions");
 
 /* ---- regions ---- */

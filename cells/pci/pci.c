@@ -6,7 +6,10 @@
 #include <theseus/gate-call.h>
 
 CELL_INFO(.name = "pci", .version = "1.0.0", .summary = "PCI functions, BARs and MSI-X",
-	  .grants = GATE_GRANT_PORT, .safety = CELL_UNSAFE, .quiescence = CELL_QUIESCE_IDLE);
+	  .grants = GATE_GRANT_PORT, .safety = CELL_UNSAFE,
+	  .unsafe_reason = "reads configuration space through ports, and writes MSI-X entries into "
+			   "device memory",
+	  .quiescence = CELL_QUIESCE_IDLE);
 
 CELL_STATE(struct pci_state, pci) = {.n_buses = 1};
 

@@ -6,7 +6,7 @@
 
 CELL_INFO(.name = "sched_fair", .version = "1.0.0",
 	  .summary = "fair scheduler: earliest eligible virtual deadline first",
-	  .safety = CELL_UNSAFE);
+	  .safety = CELL_SAFE);
 
 CELL_STATE(struct fair, fair) = {.n_slots = 0};
 

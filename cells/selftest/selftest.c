@@ -10,7 +10,7 @@
 
 CELL_INFO(.name = "selftest", .version = "1.0.0", .summary = "tries to break the gate's rules",
 	  .grants = GATE_GRANT_MEMORY | GATE_GRANT_TEXT, .safety = CELL_UNSAFE,
-	  .quiescence = CELL_QUIESCE_ANY);
+	  .unsafe_reason = "breaks the gate's rules on purpose", .quiescence = CELL_QUIESCE_ANY);
 
 #define JOIN_NS (5 * CLOCK_S)
 

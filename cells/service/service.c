@@ -8,7 +8,7 @@
 #include <theseus/upcall.h>
 
 CELL_INFO(.name = "service", .version = "1.0.0", .summary = "runs the steps of services",
-	  .safety = CELL_UNSAFE);
+	  .safety = CELL_SAFE);
 
 CELL_EXPORT(service_start_all);
 CELL_EXPORT(service_wake);
@@ -57,9 +57,9 @@ static void set_state(struct service *s, enum service_state state)
 
 static int64_t call_init(void *arg)
 {
-	const struct service_ops *ops = arg;
+	const struct service_ops *const *ops = arg;
 
-	return ops->init();
+	return (*ops)->init();
 }
 
 struct step_call {
@@ -77,16 +77,10 @@ static int64_t call_step(void *arg)
 
 static int64_t call_fini(void *arg)
 {
-	const struct service_ops *ops = arg;
+	const struct service_ops *const *ops = arg;
 
-	ops->fini();
+	(*ops)->fini();
 	return 0;
-}
-
-/* The pointer is only passed on, to one of the three above. */
-static void *ops_arg(const struct service_ops *ops)
-{
-	return (void *)(uintptr_t)ops;
 }
 
 static void failed(struct service *s, int error, uint64_t fault)
@@ -110,7 +104,7 @@ static int64_t leave(struct service *s)
 	if (state_of(s) == SERVICE_FAILED)
 		return -EFAULT;
 	if (last && ops && ops->fini)
-		r = switch_protect(call_fini, ops_arg(ops), &value);
+		r = switch_protect(call_fini, &ops, &value);
 	if (r < 0)
 		failed(s, r, r == -EFAULT ? (uint64_t)value : 0);
 	else if (last)
@@ -124,7 +118,7 @@ static int64_t leave(struct service *s)
 static int64_t begin(struct service *s, const struct service_ops *ops)
 {
 	int64_t value = 0;
-	int r = ops->init ? switch_protect(call_init, ops_arg(ops), &value) : 0;
+	int r = ops->init ? switch_protect(call_init, &ops, &value) : 0;
 
 	if (r < 0)
 		failed(s, r, r == -EFAULT ? (uint64_t)value : 0);
@@ -241,8 +235,7 @@ static int start_runner(struct service *s, const struct service_ops *ops, unsign
 		.name = s->name,
 		.stack_bytes = ops->stack_bytes ? ops->stack_bytes : SERVICE_STACK_DEFAULT,
 		.detached = true,
-		.owner = {((const struct iface_slot *)(uintptr_t)IFACE_TABLE)[s->handle.h.slot]
-				  .cell},
+		.owner = iface_cell(s->handle.h),
 	};
 	struct task_ref task;
 	int r;

@@ -14,6 +14,7 @@
 #include "../test/leftover.h"
 
 CELL_INFO(.name = "soak", .version = "1.0.0", .safety = CELL_UNSAFE,
+	  .unsafe_reason = "faults and overruns stacks on purpose",
 	  .summary = "tasks that start, share, fail and are killed, until told to stop",
 	  .quiescence = CELL_QUIESCE_ANY);
 CELL_STATE(struct soak_state, state);

@@ -3,8 +3,9 @@
 
 #include <string.h>
 
-CELL_INFO(.name = "swap", .version = "1.0.0", .safety = CELL_UNSAFE, .quiescence = CELL_QUIESCE_ANY,
-	  .summary = "replaces cells as a transaction");
+CELL_INFO(.name = "swap", .version = "1.0.0", .safety = CELL_UNSAFE,
+	  .unsafe_reason = "takes over the stack that the seed ran on",
+	  .quiescence = CELL_QUIESCE_ANY, .summary = "replaces cells as a transaction");
 CELL_STATE(struct swap_cell_state, swap_state);
 
 CELL_EXPORT(swap_stage);

@@ -3,6 +3,8 @@
 
 CELL_INFO(.name = "switch", .version = "1.0.0",
 	  .summary = "context switch, bottom frames, upcall trampolines", .safety = CELL_UNSAFE,
+	  .unsafe_reason =
+		  "switches stacks; where the gate enters and faults land can only be assembly",
 	  .quiescence = CELL_QUIESCE_IDLE);
 
 CELL_EXPORT(switch_to);

@@ -5,7 +5,8 @@
 #include "internal.h"
 
 CELL_INFO(.name = "sync", .version = "1.0.0", .summary = "mutex, rwlock, semaphore",
-	  .safety = CELL_UNSAFE);
+	  .safety = CELL_UNSAFE,
+	  .unsafe_reason = "notes the locks that a task holds by address and kind, in one word");
 
 void sync_forget(struct sync_task *task, uintptr_t entry)
 {

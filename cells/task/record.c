@@ -14,10 +14,7 @@ CELL_EXPORT(task_state_name);
 /* Differs from task to task and from boot to boot; a low zero byte stops string overruns. */
 static uint64_t canary(const struct task *task)
 {
-	uint32_t lo, hi;
-
-	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
-	return (((uint64_t)hi << 32 | lo) * 0x9e3779b97f4a7c15ull ^ (uintptr_t)task) << 8;
+	return (__builtin_ia32_rdtsc() * 0x9e3779b97f4a7c15ull ^ (uintptr_t)task) << 8;
 }
 
 /* ---- records with a stack, kept for the next task: mapping one costs far more than a switch ----

@@ -44,8 +44,7 @@ int task_spawn(const struct task_attr *attr, struct task_ops_h entry, uint64_t a
 	task->arg = arg;
 	take_attr(task, a, cpus);
 	if (task->owner.id == 0)
-		task->owner.id =
-			((const struct iface_slot *)(uintptr_t)IFACE_TABLE)[entry.h.slot].cell;
+		task->owner = iface_cell(entry.h);
 	life_prepare(task);
 	r = record_enter(task);
 	if (r < 0) {

@@ -8,7 +8,10 @@
 #include "internal.h"
 
 CELL_INFO(.name = "task", .version = "1.0.0", .summary = "tasks on every CPU",
-	  .safety = CELL_UNSAFE, .grants = GATE_GRANT_CPU | GATE_GRANT_SCHED);
+	  .safety = CELL_UNSAFE,
+	  .unsafe_reason = "prepares stacks, switches between them, starts CPUs, scans what they "
+			   "left in registers",
+	  .grants = GATE_GRANT_CPU | GATE_GRANT_SCHED);
 
 CELL_EXPORT(task_start);
 CELL_CONSUMES(sched_ops);
@@ -41,7 +44,7 @@ static void warn(const char *text)
 /* Value of @key in the boot command line, cut to @size; "" when it is not there. */
 static void boot_option(const char *key, char *ret_value, size_t size)
 {
-	const struct boot_record *record = (const struct boot_record *)(uintptr_t)GATE_BOOT_RECORD;
+	const struct boot_record *record = boot_record();
 	const char *at = record->cmdline;
 	size_t len = strlen(key), n = 0;
 

@@ -11,7 +11,8 @@
 
 CELL_INFO(.name = "unwind", .version = "1.0.0",
 	  .summary = "runs cleanups of stacks that do not return; backtraces (libgcc)",
-	  .safety = CELL_UNSAFE);
+	  .safety = CELL_UNSAFE,
+	  .unsafe_reason = "contains libgcc's unwinder, which is foreign code");
 
 CELL_EXPORT(_Unwind_Resume);
 CELL_EXPORT(__gcc_personality_v0);

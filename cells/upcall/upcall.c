@@ -8,6 +8,8 @@
 
 CELL_INFO(.name = "upcall", .version = "1.0.0",
 	  .summary = "interrupts, faults and parking at CPL 3", .safety = CELL_UNSAFE,
+	  .unsafe_reason = "takes interrupts and faults with the registers and on the stacks of "
+			   "what they hit",
 	  .grants = GATE_GRANT_CPU | GATE_GRANT_SCHED | GATE_GRANT_POWER | GATE_GRANT_MEMORY);
 
 CELL_EXPORT(irq_attach);

@@ -8,6 +8,7 @@
 
 CELL_INFO(.name = "virtio", .version = "1.0.0",
 	  .summary = "virtio over PCI: features, split virtqueues, MSI-X", .safety = CELL_UNSAFE,
+	  .unsafe_reason = "programs devices: their registers and doorbells are device memory",
 	  .quiescence = CELL_QUIESCE_ANY);
 
 CELL_EXPORT(virtqueue_init);

@@ -11,6 +11,7 @@
 
 CELL_INFO(.name = "virtio_console", .version = "1.0.0",
 	  .summary = "byte streams to the host over a virtio console", .safety = CELL_UNSAFE,
+	  .unsafe_reason = "tells a device at which physical addresses to read and write",
 	  .quiescence = CELL_QUIESCE_IDLE);
 
 CELL_CONSUMES(console_client_ops);

@@ -12,11 +12,6 @@ _Noreturn void seed_start(void);
 
 static struct seed_object objects[SEED_CELLS_MAX];
 
-static const struct boot_record *boot_record(void)
-{
-	return (const struct boot_record *)(uintptr_t)GATE_BOOT_RECORD;
-}
-
 static uint64_t pages_of(uint64_t bytes)
 {
 	return (bytes + PAGE_SIZE - 1) / PAGE_SIZE;

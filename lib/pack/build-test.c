@@ -26,11 +26,12 @@ static void make_dir(const char *name)
 	assert_int_equal(mkdir(path, 0755), 0);
 }
 
-#define CELL(version)                                                                              \
+#define CELL_OF(version, safety)                                                                   \
 	"#include <theseus/cell.h>\n"                                                              \
 	"#include <thing.h>\n"                                                                     \
-	"CELL_INFO(.name = \"thing\", .version = " version                                         \
-	", .summary = \"s\", .safety = CELL_SAFE);\n"
+	"CELL_INFO(.name = \"thing\", .version = " version ", .summary = \"s\", " safety ");\n"
+#define CELL(version) CELL_OF(version, ".safety = CELL_SAFE")
+#define UNSAFE_CELL CELL_OF("\"1.0.0\"", ".safety = CELL_UNSAFE, .unsafe_reason = \"it must\"")
 
 static int setup(void **state)
 {
@@ -98,7 +99,7 @@ static int build(const char *const *sources, const char *define, struct packed *
 		 struct buf *warnings, struct reasons *reasons)
 {
 	struct sdk sdk = {0};
-	struct build_input in = {&sdk, "gcc", sources, define, warnings};
+	struct build_input in = {&sdk, "gcc", CELLCHECK, sources, define, warnings};
 	int r = sdk_load(conf, &sdk, reasons);
 
 	if (r == 0)
@@ -168,6 +169,12 @@ static void test_files(void **state)
 	test_compile(root, "help", "int thing_help(int a) { return a; }\n", NULL,
 		     (const char *[]){NULL});
 	sub(object, "help.o");
+	/* what has no source cannot be called safe */
+	expect((const char *[]){b, object, NULL}, "unsafe-operation", "help.o: foreign");
+	test_write(root, "own.c",
+		   UNSAFE_CELL "int thing_help(int a);\nCELL_EXPORT(thing_do);\n"
+			       "int thing_do(int a) { return thing_help(a); }\n");
+	sub(b, "own.c");
 	p = build_ok((const char *[]){b, object, NULL}, NULL, &warnings);
 	packed_done(&p);
 	buf_done(&warnings);
@@ -199,9 +206,10 @@ static void test_headers_apart(void **state)
 	make_dir("apart");
 	make_dir("apart/include");
 	test_write(root, "apart/include/apart.h", "long apart_do(long a);\n");
-	test_write(root, "apart.c",
-		   "#include <apart.h>\n" CELL("\"2.0.0\"") "CELL_EXPORT(apart_do);\n"
-							   "long apart_do(long a) { return a; }\n");
+	test_write(
+		root, "apart.c",
+		"#include <apart.h>\n" CELL("\"2.0.0\"") "CELL_EXPORT(apart_do);\n"
+							 "long apart_do(long a) { return a; }\n");
 	sub(dir, "apart");
 	sub(file, "apart.c");
 	p = build_ok((const char *[]){file, dir, NULL}, NULL, &warnings);
@@ -254,6 +262,69 @@ static void test_refusals(void **state)
 	expect((const char *[]){path, NULL}, "no-info", "no.c");
 }
 
+/* The checker sees what the compiler sees: the same flags, headers and macros. */
+static void test_safety(void **state)
+{
+	static const char source[] = "#ifdef POKE\nint poke(long at);\n"
+				     "int poke(long at) { return *(int *)at; }\n#endif\n";
+	char path[TEST_PATH], text[TEST_PATH];
+	struct buf warnings = {0};
+	struct reasons reasons = {0};
+	struct packed p = {0};
+
+	(void)state;
+	(void)snprintf(text, sizeof(text), "%s%s", CELL("\"1.0.0\""), source);
+	test_write(root, "poke.c", text);
+	sub(path, "poke.c");
+	p = build_ok((const char *[]){path, NULL}, NULL, &warnings);
+	assert_int_equal(p.manifest->report->unsafe_lines, 0);
+	packed_done(&p);
+	assert_int_equal(build((const char *[]){path, NULL}, "POKE", &p, &warnings, &reasons),
+			 -EPERM);
+	assert_string_equal(reasons.code, "unsafe-operation");
+	assert_non_null(strstr(reasons_first(&reasons), "poke.c:6: int-to-pointer"));
+	reasons_done(&reasons);
+
+	(void)snprintf(text, sizeof(text), "%s%s", UNSAFE_CELL, source);
+	test_write(root, "poke.c", text);
+	p = build_ok((const char *[]){path, NULL}, "POKE", &warnings);
+	assert_string_equal(p.manifest->unsafe_reason, "it must");
+	assert_int_equal(p.manifest->report->unsafe_lines, 1);
+	assert_int_equal(p.manifest->report->code_lines, 9); /* thing.h lies below its folder */
+	packed_done(&p);
+
+	/* what GCC takes and clang does not is not checked, so it is not packed */
+	(void)snprintf(text, sizeof(text),
+		       "%sint n(int a);\nint n(int a) { int in(void) { return a; } "
+		       "return in(); }\n",
+		       UNSAFE_CELL);
+	test_write(root, "poke.c", text);
+	expect((const char *[]){path, NULL}, "unchecked", "poke.c:5");
+	buf_done(&warnings);
+}
+
+/* Nobody to look: then nothing is packed either. */
+static void test_no_checker(void **state)
+{
+	struct reasons reasons = {0};
+	struct packed p = {0};
+	struct buf warnings = {0};
+	struct sdk sdk = {0};
+	char dir[TEST_PATH];
+	const char *sources[] = {dir, NULL};
+	struct build_input in = {&sdk, "gcc", "/nonexistent/cellcheck", sources, NULL, &warnings};
+
+	(void)state;
+	sub(dir, "cell");
+	assert_int_equal(sdk_load(conf, &sdk, &reasons), 0);
+	assert_int_equal(build_cell(&in, &p, &reasons), -EPERM);
+	assert_string_equal(reasons.code, "no-checker");
+	assert_non_null(strstr(reasons_first(&reasons), "/nonexistent/cellcheck"));
+	reasons_done(&reasons);
+	sdk_done(&sdk);
+	buf_done(&warnings);
+}
+
 static void test_bad_sdk(void **state)
 {
 	static const struct {
@@ -285,10 +356,11 @@ static void test_bad_sdk(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_folder),   cmocka_unit_test(test_files),
-		cmocka_unit_test(test_define),   cmocka_unit_test(test_own_headers),
-		cmocka_unit_test(test_headers_apart),
-		cmocka_unit_test(test_refusals), cmocka_unit_test(test_bad_sdk),
+		cmocka_unit_test(test_folder),        cmocka_unit_test(test_files),
+		cmocka_unit_test(test_define),        cmocka_unit_test(test_own_headers),
+		cmocka_unit_test(test_headers_apart), cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_bad_sdk),       cmocka_unit_test(test_safety),
+		cmocka_unit_test(test_no_checker),
 	};
 
 	if (sodium_init() < 0)

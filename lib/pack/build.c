@@ -12,6 +12,7 @@
 
 #define SDK_BYTES_MAX (64u << 10)
 #define LIST_MAX 512u
+#define REPORT_BYTES_MAX (64u << 10)
 
 #define OWNED_STR __attribute__((cleanup(str_free))) char *
 
@@ -157,6 +158,8 @@ struct build {
 	char *temp;
 	struct strings sources, objects, archives; /* sources: .c files */
 	struct strings flags, own_includes;
+	size_t n_foreign; /* objects[] starts with those that were handed in */
+	struct safety safety;
 };
 
 static bool ends_with(const char *s, const char *end)
@@ -255,6 +258,7 @@ static int collect(struct build *b)
 		r = strings_take(&b->flags, strdup("-ffunction-sections"));
 	if (r == 0 && b->archives.n)
 		r = strings_take(&b->flags, strdup("-fdata-sections"));
+	b->n_foreign = b->objects.n;
 	if (r == 0)
 		r = add_compiler_include(b);
 	if (r == 0 && !b->sources.n && !b->objects.n)
@@ -280,10 +284,27 @@ static const char **include_list(const struct build *b)
 	return list;
 }
 
+/* What every source is compiled with, behind the @n words that @argv has. Result: the new n. */
+static size_t add_flags(const struct build *b, const char *const *includes, const char **argv,
+			size_t n)
+{
+	for (size_t i = 0; i < b->flags.n; i++)
+		argv[n++] = b->flags.item[i];
+	for (size_t i = 0; includes[i] && i < LIST_MAX; i++) {
+		argv[n++] = "-I";
+		argv[n++] = includes[i];
+	}
+	if (b->in->define) {
+		argv[n++] = "-D";
+		argv[n++] = b->in->define;
+	}
+	return n;
+}
+
 static int compile_one(struct build *b, const char *const *includes, const char *source, size_t at)
 {
 	__attribute__((cleanup(buf_done))) struct buf said = {0};
-	const char *argv[3 * LIST_MAX];
+	const char *argv[4 * LIST_MAX];
 	char *object;
 	size_t n = 0;
 	int r;
@@ -294,16 +315,7 @@ static int compile_one(struct build *b, const char *const *includes, const char 
 	if (r < 0)
 		return r;
 	argv[n++] = b->in->cc;
-	for (size_t i = 0; i < b->flags.n; i++)
-		argv[n++] = b->flags.item[i];
-	for (const char *const *d = includes; *d && n < 3 * LIST_MAX - 16; d++) {
-		argv[n++] = "-I";
-		argv[n++] = *d;
-	}
-	if (b->in->define) {
-		argv[n++] = "-D";
-		argv[n++] = b->in->define;
-	}
+	n = add_flags(b, includes, argv, n);
 	argv[n++] = "-c";
 	argv[n++] = "-o";
 	argv[n++] = object;
@@ -332,6 +344,55 @@ static int compile_all(struct build *b, const char *const *includes)
 	return all;
 }
 
+static int read_report(struct build *b, const char *path)
+{
+	OWNED_STR text = NULL;
+	uint8_t *data;
+	size_t size;
+	int r = file_read(path, REPORT_BYTES_MAX, &data, &size);
+
+	if (r < 0)
+		return reasons_add(b->reasons, "no-checker", "%s wrote no report: %s",
+				   b->in->checker, strerror(-r));
+	text = (char *)data;
+	return safety_read(b->in->checker, text, &b->safety, b->reasons);
+}
+
+/* What theseus-cellcheck says of the sources, compiled as they just were. */
+static int check_all(struct build *b, const char *const *includes)
+{
+	__attribute__((cleanup(buf_done))) struct buf said = {0};
+	const char *argv[10 * LIST_MAX] = {b->in->checker, "-o"};
+	OWNED_STR report = NULL;
+	size_t n = 3;
+	int r;
+
+	if (asprintf(&report, "%s/report", b->temp) < 0) {
+		report = NULL;
+		return -ENOMEM;
+	}
+	argv[2] = report;
+	for (size_t i = 0; i < b->n_foreign + b->archives.n; i++) {
+		argv[n++] = "-l";
+		argv[n++] =
+			i < b->n_foreign ? b->objects.item[i] : b->archives.item[i - b->n_foreign];
+	}
+	for (size_t i = 0; i < b->own_includes.n; i++) {
+		argv[n++] = "-w";
+		argv[n++] = b->own_includes.item[i];
+	}
+	for (size_t i = 0; i < b->sources.n; i++)
+		argv[n++] = b->sources.item[i];
+	argv[n++] = "--";
+	n = add_flags(b, includes, argv, n);
+	argv[n] = NULL;
+	r = child_run((char *const *)(uintptr_t)argv, &said);
+	if (r < 0)
+		return reasons_add(b->reasons, "no-checker", "%s: %s", b->in->checker,
+				   strerror(-r));
+	return read_report(b, report);
+}
+
 /* Types of the cell's own headers come before those of the SDK: it may be a new edition. */
 static int pack_built(struct build *b, const char *const *includes, struct packed *ret_packed)
 {
@@ -340,7 +401,7 @@ static int pack_built(struct build *b, const char *const *includes, struct packe
 	__attribute__((cleanup(abi_index_done))) struct abi_index own = {0};
 	const struct abi_index *abi[] = {&own, &b->in->sdk->abi, NULL};
 	struct pack_input in = {NULL, (const char *const *)b->objects.item,
-				(const char *const *)b->archives.item, abi};
+				(const char *const *)b->archives.item, abi, &b->safety};
 	int r = 0;
 
 	if (b->own_includes.n)
@@ -361,6 +422,8 @@ int build_cell(const struct build_input *in, struct packed *ret_packed, struct r
 		includes = include_list(&b);
 		r = includes ? compile_all(&b, includes) : -ENOMEM;
 	}
+	if (r == 0)
+		r = check_all(&b, includes);
 	if (r == 0)
 		r = pack_built(&b, includes, ret_packed);
 	free(includes);

@@ -29,6 +29,7 @@ int sdk_load(const char *path, struct sdk *ret_sdk, struct reasons *reasons);
 struct build_input {
 	const struct sdk *sdk;
 	const char *cc; /* "gcc"; nothing else writes the types */
+	const char *checker; /* path of theseus-cellcheck */
 	/*
 	 * NULL-terminated: .c files; .o and .a files; folders, whose *.c files are meant but
 	 * for tests (*-test.c), and whose include/ holds the cell's own public headers.
@@ -40,7 +41,7 @@ struct build_input {
 
 /*
  * Compiles and packs. Words of @reasons beside those of pack_cell(): "no-source",
- * "no-compiler", "compile-failed". Result: 0, -EPERM with @reasons, -ENOMEM, -errno.
+ * "no-compiler", "compile-failed", "no-checker", and those of safety_read(). Result: 0, -EPERM with @reasons, -ENOMEM, -errno.
  */
 int build_cell(const struct build_input *in, struct packed *ret_packed, struct reasons *reasons);
 

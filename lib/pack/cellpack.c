@@ -3,7 +3,7 @@
  * cellpack: the build's own packer. Not installed; operators use `theseusctl cell build`.
  *
  *   cellpack abi -o FILE [-d DEPFILE] [-c CC] [-I DIR]... [-s DIR]... -- FLAG...
- *   cellpack cell -n NAME -a ABI... [-l ARCHIVE]... -o BUNDLE -g DEBUG OBJECT...
+ *   cellpack cell -n NAME -u REPORT -a ABI... [-l ARCHIVE]... -o BUNDLE -g DEBUG OBJECT...
  *   cellpack join -o BUNDLE [-q SEQUENCE] BUNDLE...
  *   cellpack check BUNDLE
  */
@@ -22,6 +22,7 @@
 #include "pack.h"
 
 #define LIST_MAX 512u
+#define REPORT_BYTES_MAX (64u << 10)
 
 struct list {
 	const char *item[LIST_MAX + 1]; /* NULL-terminated */
@@ -29,7 +30,7 @@ struct list {
 };
 
 struct options {
-	const char *output, *depfile, *debug, *name, *cc;
+	const char *output, *depfile, *debug, *name, *cc, *report;
 	uint64_t sequence;
 	struct list includes, scans, abis, archives, rest;
 };
@@ -64,7 +65,7 @@ static bool parse(int argc, char **argv, struct options *o)
 	bool ok = true;
 	int c;
 
-	while (ok && (c = getopt(argc, argv, "o:d:c:I:s:n:a:l:g:q:")) != -1) {
+	while (ok && (c = getopt(argc, argv, "o:d:c:I:s:n:a:l:g:q:u:")) != -1) {
 		switch (c) {
 		case 'o':
 			o->output = optarg;
@@ -83,6 +84,9 @@ static bool parse(int argc, char **argv, struct options *o)
 			break;
 		case 'q':
 			o->sequence = strtoull(optarg, NULL, 10);
+			break;
+		case 'u':
+			o->report = optarg;
 			break;
 		case 'I':
 			ok = push(&o->includes, optarg);
@@ -161,15 +165,30 @@ static int pack_to_files(const struct options *o, const struct pack_input *in,
 	return r;
 }
 
+static int load_report(const char *path, struct safety *ret_safety, struct reasons *reasons)
+{
+	__attribute__((cleanup(str_free))) char *text = NULL;
+	uint8_t *data;
+	size_t size;
+	int r = file_read(path, REPORT_BYTES_MAX, &data, &size);
+
+	if (r < 0)
+		return reasons_add(reasons, "bad-report", "%s: %s", path, strerror(-r));
+	text = (char *)data;
+	return safety_read(path, text, ret_safety, reasons);
+}
+
 static int run_cell(const struct options *o, struct reasons *reasons)
 {
 	struct abi_index indices[8] = {0};
 	const struct abi_index *list[9] = {0};
-	struct pack_input in = {o->name, o->rest.item, o->archives.item, list};
+	struct safety safety;
+	struct pack_input in = {o->name, o->rest.item, o->archives.item, list, &safety};
 	int r = 0;
 
-	if (!o->output || !o->rest.n || o->abis.n > 8)
+	if (!o->output || !o->report || !o->rest.n || o->abis.n > 8)
 		return -EINVAL;
+	r = load_report(o->report, &safety, reasons);
 	for (size_t i = 0; i < o->abis.n && r == 0; i++) {
 		r = abi_index_load(o->abis.item[i], &indices[i], reasons);
 		if (r == 0)

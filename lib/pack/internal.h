@@ -65,6 +65,10 @@ bool pack_is_slot(const char *name);
 /* notes.c: fills cell, but for imports, build_id and the writer's fields. */
 int pack_notes(struct pack *p);
 
+/* safety.c: the report and the reason into cell; refuses what .safety does not allow. */
+struct cell_info;
+int pack_safety(struct pack *p, const struct cell_info *info);
+
 /* state.c: the state's schema, type and size into cell. */
 int pack_state(struct pack *p);
 

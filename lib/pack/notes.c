@@ -51,7 +51,8 @@ static int check_info(struct pack *p, const struct cell_info *i)
 	int r = 0;
 
 	if (!terminated(i->name, sizeof(i->name)) || !terminated(i->version, sizeof(i->version)) ||
-	    !terminated(i->summary, sizeof(i->summary)))
+	    !terminated(i->summary, sizeof(i->summary)) ||
+	    !terminated(i->unsafe_reason, sizeof(i->unsafe_reason)))
 		return reasons_add(p->reasons, "bad-info", "%s: CELL_INFO: a text is too long",
 				   path);
 	if (!bundle_name_valid(i->name))
@@ -106,12 +107,15 @@ static int read_info(struct pack *p)
 	p->cell->name = copy_text(info.name);
 	p->cell->version = copy_text(info.version);
 	p->cell->summary = copy_text(info.summary);
+	p->cell->unsafe_reason = copy_text(info.unsafe_reason);
 	p->cell->sdk_abi = info.sdk_abi;
 	p->cell->grants = info.grants;
 	p->cell->safety = (Theseus__Safety)info.safety;
 	p->cell->quiescence = (Theseus__Quiescence)info.quiescence;
 	p->cell->restart = (Theseus__Restart)info.restart;
-	return p->cell->name && p->cell->version && p->cell->summary ? 0 : -ENOMEM;
+	if (!p->cell->name || !p->cell->version || !p->cell->summary || !p->cell->unsafe_reason)
+		return -ENOMEM;
+	return pack_safety(p, &info);
 }
 
 static const struct object_symbol *find_global(const struct pack *p, const char *name)

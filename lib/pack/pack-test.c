@@ -117,7 +117,8 @@ static const struct object_symbol *find_symbol(const struct object *o, const cha
 static const char whole_cell[] =
 	"#include <probe.h>\n"
 	"CELL_INFO(.name = \"probe\", .version = \"1.2.3\", .summary = \"a probe\",\n"
-	"  .safety = CELL_UNSAFE, .grants = GATE_GRANT_PORT, .quiescence = CELL_QUIESCE_IDLE,\n"
+	"  .safety = CELL_UNSAFE, .unsafe_reason = \"it probes\",\n"
+	"  .grants = GATE_GRANT_PORT, .quiescence = CELL_QUIESCE_IDLE,\n"
 	"  .restart = CELL_RESTART_ALWAYS);\n"
 	"struct probe_state { uint64_t calls; struct iface next; char log[5000]; };\n"
 	"CELL_STATE(struct probe_state, probe) = { .calls = 5 };\n"
@@ -505,14 +506,23 @@ static const struct refusal {
 	 NULL},
 	{"bad-info", "unknown grants 0x40", NULL,
 	 "#include <probe.h>\n"
-	 "CELL_INFO(.name = \"probe\", .version = \"1.2.3\", .safety = CELL_UNSAFE, .grants = "
-	 "64);\n",
+	 "CELL_INFO(.name = \"probe\", .version = \"1.2.3\", .safety = CELL_UNSAFE, "
+	 ".unsafe_reason = \"x\", .grants = 64);\n",
 	 NULL},
 	{"bad-info", "CELL_SAFE or CELL_UNSAFE", NULL,
 	 "#include <probe.h>\nCELL_INFO(.name = \"probe\", .version = \"1.2.3\");\n", NULL},
 	{"bad-info", "gate grants", NULL,
 	 "#include <probe.h>\n"
 	 "CELL_INFO(.name = \"probe\", .version = \"1.2.3\", .safety = CELL_SAFE, .grants = 1);\n",
+	 NULL},
+	{"bad-info", ".unsafe_reason", NULL,
+	 "#include <probe.h>\n"
+	 "CELL_INFO(.name = \"probe\", .version = \"1.2.3\", .safety = CELL_SAFE, "
+	 ".unsafe_reason = \"why\");\n",
+	 NULL},
+	{"no-reason", ".unsafe_reason is missing", NULL,
+	 "#include <probe.h>\n"
+	 "CELL_INFO(.name = \"probe\", .version = \"1.2.3\", .safety = CELL_UNSAFE);\n",
 	 NULL},
 	{"bad-info", ".quiescence", NULL,
 	 "#include <probe.h>\n"
@@ -555,6 +565,57 @@ static void test_refusals(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
 		expect_refusal(&refusals[i]);
+}
+
+/* What was found in the sources: kept for an unsafe cell, the end of a safe one. */
+static void test_safety(void **state)
+{
+	struct safety found = {.code_lines = 50, .unsafe_lines = 3};
+	const struct abi_index *abi[] = {&index_, NULL};
+	const char *objects[] = {NULL, NULL};
+	const struct pack_input in = {"probe", objects, NULL, abi, &found};
+	struct reasons reasons = {0};
+	const Theseus__SafetyReport *r;
+	struct packed p = {0};
+	char path[TEST_PATH];
+
+	(void)state;
+	safety_add(&found, UNSAFE_ASM, "cells/probe/a.c:7");
+	for (unsigned int i = 0; i < SAFETY_PLACES_MAX; i++)
+		safety_add(&found, UNSAFE_GATE, "cells/probe/b.c:9");
+	(void)snprintf(path, sizeof(path), "%s/a.o", dir);
+	objects[0] = path;
+	test_compile(dir, "a",
+		     "#include <probe.h>\n"
+		     "CELL_INFO(.name = \"probe\", .version = \"1.2.3\", .safety = CELL_UNSAFE, "
+		     ".unsafe_reason = \"it probes\");\n",
+		     NULL, includes);
+	assert_int_equal(pack_cell(&in, &p, &reasons), 0);
+	r = p.manifest->report;
+	assert_string_equal(p.manifest->unsafe_reason, "it probes");
+	assert_int_equal(r->code_lines, 50);
+	assert_int_equal(r->unsafe_lines, 3);
+	assert_int_equal(r->n_counts, 2);
+	assert_string_equal(r->counts[1]->kind, "gate");
+	assert_int_equal(r->counts[1]->operations, SAFETY_PLACES_MAX);
+	assert_int_equal(r->n_places, SAFETY_PLACES_MAX);
+	assert_string_equal(r->places[0]->where, "cells/probe/a.c:7");
+	assert_string_equal(r->places[0]->kind, "asm");
+	packed_done(&p);
+
+	test_compile(dir, "a", HEAD, NULL, includes);
+	assert_int_equal(pack_cell(&in, &p, &reasons), -EPERM);
+	assert_string_equal(reasons.code, "unsafe-operation");
+	assert_int_equal(reasons.n, SAFETY_PLACES_MAX + 1);
+	assert_non_null(strstr(reasons.text[0], "cells/probe/a.c:7: asm"));
+	assert_non_null(strstr(reasons.text[SAFETY_PLACES_MAX], "1 more"));
+	reasons_done(&reasons);
+
+	found = (struct safety){.code_lines = 50};
+	assert_int_equal(pack_cell(&in, &p, &reasons), 0);
+	assert_int_equal(p.manifest->report->code_lines, 50);
+	assert_int_equal(p.manifest->report->n_counts, 0);
+	packed_done(&p);
 }
 
 /* An object that was compiled without -gbtf has no schema to give. */
@@ -624,8 +685,8 @@ int main(void)
 		cmocka_unit_test(test_schema),        cmocka_unit_test(test_incomplete_type),
 		cmocka_unit_test(test_unwinder),      cmocka_unit_test(test_got),
 		cmocka_unit_test(test_archive),       cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_no_types),      cmocka_unit_test(test_all_reasons),
-		cmocka_unit_test(test_inputs),
+		cmocka_unit_test(test_safety),        cmocka_unit_test(test_no_types),
+		cmocka_unit_test(test_all_reasons),   cmocka_unit_test(test_inputs),
 	};
 
 	if (sodium_init() < 0)

@@ -25,6 +25,7 @@
 #include "abi/index.h"
 #include "base/buf.h"
 #include "base/reasons.h"
+#include "check/report.h"
 #include "manifest.pb-c.h"
 
 #define PACK_BUILD_ID_BYTES 20u
@@ -39,6 +40,7 @@ struct pack_input {
 	 */
 	const char *const *archives;
 	const struct abi_index *const *abi; /* NULL-terminated; the first that knows a name wins */
+	const struct safety *safety; /* what is in the sources; NULL = nobody looked */
 };
 
 struct packed {
@@ -55,7 +57,7 @@ void packed_done(struct packed *p);
  * "bad-sdk-abi", "two-states", "bad-state", "writable-data", "bad-section",
  * "constructor", "common-symbol", "ifunc", "tls", "bad-relocation", "state-relocation",
  * "bad-export", "undeclared-export", "undeclared-import", "bad-provide", "bad-consume",
- * "not-restartable".
+ * "not-restartable", "unsafe-operation", "no-reason".
  * Result: 0, -EPERM with @reasons, -ENOMEM, -errno. Runs `ld`.
  */
 int pack_cell(const struct pack_input *in, struct packed *ret_packed, struct reasons *reasons);

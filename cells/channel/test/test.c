@@ -4,7 +4,9 @@
 #include "test.h"
 
 CELL_INFO(.name = "channel_test", .version = "1.0.0", .summary = "tests of channel",
-	  .safety = CELL_UNSAFE, .quiescence = CELL_QUIESCE_ANY);
+	  .safety = CELL_UNSAFE,
+	  .unsafe_reason = "sends from and receives to an address that is not mapped",
+	  .quiescence = CELL_QUIESCE_ANY);
 
 CELL_STATE(struct channel_test, state) = {.next = 0};
 

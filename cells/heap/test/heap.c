@@ -6,7 +6,8 @@
 #include <theseus/heap.h>
 
 CELL_INFO(.name = "heap_test", .version = "1.0.0", .summary = "tests of the heap",
-	  .safety = CELL_SAFE, .quiescence = CELL_QUIESCE_ANY);
+	  .safety = CELL_UNSAFE, .unsafe_reason = "hands addresses to tasks as numbers",
+	  .quiescence = CELL_QUIESCE_ANY);
 
 static int accounts_to_its_cell(struct test *test)
 {

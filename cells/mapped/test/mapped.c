@@ -2,7 +2,8 @@
 #include <theseus/test-sweep.h>
 
 CELL_INFO(.name = "mapped_test", .version = "1.0.0", .summary = "tests of mapped regions",
-	  .safety = CELL_SAFE, .quiescence = CELL_QUIESCE_ANY);
+	  .safety = CELL_UNSAFE, .unsafe_reason = "asks for device memory where there is none",
+	  .quiescence = CELL_QUIESCE_ANY);
 
 /* ---- out of memory ---- */
 

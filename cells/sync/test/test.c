@@ -2,7 +2,7 @@
 #include "test.h"
 
 CELL_INFO(.name = "sync_test", .version = "1.0.0", .summary = "tests of sync",
-	  .safety = CELL_UNSAFE, .quiescence = CELL_QUIESCE_ANY);
+	  .safety = CELL_SAFE, .quiescence = CELL_QUIESCE_ANY);
 
 CELL_STATE(struct sync_test, state) = {.count = 0};
 

@@ -8,7 +8,8 @@
 #include "tasktest.h"
 
 CELL_INFO(.name = "tasktest", .version = "1.0.0", .summary = "tests tasks from within",
-	  .safety = CELL_UNSAFE, .grants = GATE_GRANT_PORT | GATE_GRANT_POWER | GATE_GRANT_SCHED);
+	  .safety = CELL_UNSAFE, .unsafe_reason = "faults on purpose, in every way",
+	  .grants = GATE_GRANT_PORT | GATE_GRANT_POWER | GATE_GRANT_SCHED);
 
 CELL_STATE(struct shared, tasktest) = {.stop = 0};
 

@@ -8,7 +8,9 @@
 #include <theseus/trap.h>
 
 CELL_INFO(.name = "bad_test", .version = "1.0.0", .summary = "tests that fail in every way",
-	  .safety = CELL_SAFE, .quiescence = CELL_QUIESCE_ANY);
+	  .safety = CELL_UNSAFE,
+	  .unsafe_reason = "commits undefined behaviour for the checks to find",
+	  .quiescence = CELL_QUIESCE_ANY);
 
 struct bad_state {
 	void *block; /* lost: nobody frees it */

@@ -3,7 +3,8 @@
 
 CELL_INFO(.name = "unwind_test", .version = "1.0.0",
 	  .summary = "tests of the ends of tasks: cleanups, locks, joiners, backtraces",
-	  .safety = CELL_UNSAFE);
+	  .safety = CELL_UNSAFE,
+	  .unsafe_reason = "faults on purpose, and hands addresses to tasks as numbers");
 
 CELL_STATE(struct unwind_test, state) = {.on = 0};
 

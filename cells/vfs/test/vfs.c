@@ -11,7 +11,8 @@
 #include "clients.h"
 
 CELL_INFO(.name = "vfs_test", .version = "1.0.0", .summary = "tests of files and their clients",
-	  .safety = CELL_UNSAFE, .quiescence = CELL_QUIESCE_ANY);
+	  .safety = CELL_UNSAFE, .unsafe_reason = "hands addresses to tasks as numbers",
+	  .quiescence = CELL_QUIESCE_ANY);
 
 #define MANY 10000u
 

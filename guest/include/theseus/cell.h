@@ -39,6 +39,7 @@ struct cell_info {
 	char name[CELL_NAME_MAX];
 	char version[16]; /* semantic version */
 	char summary[100];
+	char unsafe_reason[104]; /* what a CELL_UNSAFE cell needs its unsafe operations for */
 };
 
 #define CELL_NOTE(section_) __attribute__((section(section_), used, aligned(8)))
@@ -165,6 +166,12 @@ struct cell_consume_note {
 	char interface[CELL_NAME_MAX];
 };
 
+/* What the gate found at boot: the machine and the command line. Read-only, there for ever. */
+static inline const struct boot_record *boot_record(void)
+{
+	return (const struct boot_record *)(uintptr_t)GATE_BOOT_RECORD;
+}
+
 /*
  * Which cell this is: the index of its own slot. The same number before and after a swap,
  * so accounting and ownership follow the cell, not its code.
@@ -172,6 +179,14 @@ struct cell_consume_note {
 struct cell_ref {
 	uint32_t id; /* 0 = none */
 };
+
+/* The cell that provides what the handle names: {0} for no handle. */
+static inline struct cell_ref iface_cell(struct iface h)
+{
+	const struct iface_slot *slots = (const struct iface_slot *)(uintptr_t)IFACE_TABLE;
+
+	return (struct cell_ref){h.generation && h.slot < IFACE_SLOTS ? slots[h.slot].cell : 0};
+}
 extern const struct iface_slot __slot_cell_self;
 #define CELL_SELF                                 \
 	((struct cell_ref){(uint32_t)(            \

@@ -40,7 +40,7 @@ void gate_crash(const char *text) __attribute__((noreturn));
 #else
 
 /* The argument page of the CPU that this code stays on until gate_args_end(). */
-static inline void *gate_args_begin(void)
+static inline CELL_UNSAFE_CALL(gate) void *gate_args_begin(void)
 {
 	upcall_mask();
 	return percpu_argument_page();
@@ -51,7 +51,8 @@ static inline void gate_args_end(void)
 	upcall_unmask();
 }
 
-static inline int64_t gate_call_runs(enum gate_nr nr, const struct gate_run *runs, unsigned n)
+static inline CELL_UNSAFE_CALL(gate) int64_t
+gate_call_runs(enum gate_nr nr, const struct gate_run *runs, unsigned n)
 {
 	struct gate_run *args;
 	int64_t r;
@@ -67,13 +68,13 @@ static inline int64_t gate_call_runs(enum gate_nr nr, const struct gate_run *run
 }
 
 /* Pages done: runs that the gate did not reach, or refused after the first, are missing. */
-static inline int64_t gate_map(const struct gate_run *runs, unsigned n)
+static inline CELL_UNSAFE_CALL(gate) int64_t gate_map(const struct gate_run *runs, unsigned n)
 {
 	return gate_call_runs(GATE_MAP, runs, n);
 }
 
 /* The first frame of each run is written back to @runs[].pa. */
-static inline int64_t gate_unmap(struct gate_run *runs, unsigned n)
+static inline CELL_UNSAFE_CALL(gate) int64_t gate_unmap(struct gate_run *runs, unsigned n)
 {
 	struct gate_run *args;
 	int64_t r;
@@ -92,18 +93,18 @@ static inline int64_t gate_unmap(struct gate_run *runs, unsigned n)
 	return r;
 }
 
-static inline int64_t gate_protect(const struct gate_run *runs, unsigned n)
+static inline CELL_UNSAFE_CALL(gate) int64_t gate_protect(const struct gate_run *runs, unsigned n)
 {
 	return gate_call_runs(GATE_PROTECT, runs, n);
 }
 
-static inline int64_t gate_seal(const struct gate_run *runs, unsigned n)
+static inline CELL_UNSAFE_CALL(gate) int64_t gate_seal(const struct gate_run *runs, unsigned n)
 {
 	return gate_call_runs(GATE_SEAL, runs, n);
 }
 
 /* Result: >= 0 all were written; -ESTALE none was, an old value differs. */
-static inline int64_t gate_patch(const struct gate_patch *patches, unsigned n)
+static inline CELL_UNSAFE_CALL(gate) int64_t gate_patch(const struct gate_patch *patches, unsigned n)
 {
 	struct gate_patch *args;
 	int64_t r;
@@ -119,41 +120,41 @@ static inline int64_t gate_patch(const struct gate_patch *patches, unsigned n)
 }
 
 /* Gives a free frame to the gate for good, as a page table. */
-static inline int64_t gate_table(uint64_t frame)
+static inline CELL_UNSAFE_CALL(gate) int64_t gate_table(uint64_t frame)
 {
 	return gate_call(GATE_TABLE, frame, 0, 0);
 }
 
 /* Result: enum gate_frame_state. */
-static inline int64_t gate_frame_state(uint64_t frame)
+static inline CELL_UNSAFE_CALL(gate) int64_t gate_frame_state(uint64_t frame)
 {
 	return gate_call(GATE_FRAME_STATE, frame, 0, 0);
 }
 
-static inline int64_t gate_cpu_start(unsigned cpu, uint64_t rip, uint64_t rsp)
+static inline CELL_UNSAFE_CALL(gate) int64_t gate_cpu_start(unsigned cpu, uint64_t rip, uint64_t rsp)
 {
 	return gate_call(GATE_CPU_START, cpu, rip, rsp);
 }
 
 /* @cpu may be GATE_IPI_OTHERS, @vector GATE_VECTOR_NMI. */
-static inline int64_t gate_ipi(uint64_t cpu, unsigned vector)
+static inline CELL_UNSAFE_CALL(gate) int64_t gate_ipi(uint64_t cpu, unsigned vector)
 {
 	return gate_call(GATE_IPI, cpu, vector, 0);
 }
 
-static inline int64_t gate_timer(uint64_t tsc)
+static inline CELL_UNSAFE_CALL(gate) int64_t gate_timer(uint64_t tsc)
 {
 	return gate_call(GATE_TIMER, tsc, 0, 0);
 }
 
 /* Does not touch the mask: the caller masks, looks for work, and only then idles. */
-static inline int64_t gate_idle(void)
+static inline CELL_UNSAFE_CALL(gate) int64_t gate_idle(void)
 {
 	return gate_call(GATE_IDLE, 0, 0, 0);
 }
 
 /* Values that were read are written back to @ports. */
-static inline int64_t gate_port(struct gate_port *ports, unsigned n)
+static inline CELL_UNSAFE_CALL(gate) int64_t gate_port(struct gate_port *ports, unsigned n)
 {
 	struct gate_port *args;
 	int64_t r;
@@ -172,13 +173,13 @@ static inline int64_t gate_port(struct gate_port *ports, unsigned n)
 	return r;
 }
 
-static inline int64_t gate_register(enum gate_entry entry, uint64_t rip)
+static inline CELL_UNSAFE_CALL(gate) int64_t gate_register(enum gate_entry entry, uint64_t rip)
 {
 	return gate_call(GATE_REGISTER, (uint64_t)entry, rip, 0);
 }
 
 /* Unmaps the seed's image; *ret_run names its frames when the result is >= 0. */
-static inline int64_t gate_seed_done(struct gate_run *ret_run)
+static inline CELL_UNSAFE_CALL(gate) int64_t gate_seed_done(struct gate_run *ret_run)
 {
 	struct gate_run *args = (struct gate_run *)gate_args_begin();
 	int64_t r = gate_call(GATE_SEED_DONE, 0, 0, 0);
@@ -190,14 +191,14 @@ static inline int64_t gate_seed_done(struct gate_run *ret_run)
 }
 
 /* @exit_code: enum platform_exit. */
-static inline __attribute__((noreturn)) void gate_power(unsigned exit_code)
+static inline CELL_UNSAFE_CALL(gate) __attribute__((noreturn)) void gate_power(unsigned exit_code)
 {
 	gate_call(GATE_POWER, exit_code, 0, 0);
 	__builtin_trap();
 }
 
 /* Ends the VM with @text (cut to a page) in the crash record. */
-static inline __attribute__((noreturn)) void gate_crash(const char *text)
+static inline CELL_UNSAFE_CALL(gate) __attribute__((noreturn)) void gate_crash(const char *text)
 {
 	char *args = (char *)gate_args_begin();
 	size_t n = 0;

@@ -235,6 +235,9 @@ struct boot_record {
  * One gate call. Result: >= 0 or -errno, see enum gate_nr.
  * The red zone is safe: int3 enters CPL 0 on the gate's own stack.
  */
+#ifdef __clang__
+__attribute__((annotate("theseus.unsafe:gate"))) /* CELL_UNSAFE_CALL() of types.h */
+#endif
 static inline int64_t gate_call(enum gate_nr nr, uint64_t a, uint64_t b, uint64_t c)
 {
 	uint64_t ret = GATE_MAGIC | (uint64_t)nr;

@@ -86,12 +86,12 @@ _Static_assert(offsetof(struct percpu_landing, unwind) == 48, "16-byte aligned")
 _Static_assert(sizeof(struct percpu_landing) == 96, "ABI");
 
 /* Any CPU's block, for the few who set another CPU up. @cpu < boot_record.cpus. */
-static inline struct gate_cpu *percpu_gate(unsigned cpu)
+static inline CELL_UNSAFE_CALL(machine) struct gate_cpu *percpu_gate(unsigned cpu)
 {
 	return (struct gate_cpu *)(uintptr_t)(GATE_CPU_AREA + cpu * GATE_CPU_STRIDE);
 }
 
-static inline struct percpu *percpu_of(unsigned cpu)
+static inline CELL_UNSAFE_CALL(machine) struct percpu *percpu_of(unsigned cpu)
 {
 	return (struct percpu *)(void *)percpu_gate(cpu)->cells;
 }
@@ -107,8 +107,14 @@ static inline struct percpu *percpu_of(unsigned cpu)
 		percpu_v_;                                                                         \
 	})
 
+/* What makes percpu_write() count for the cell that writes. */
+static inline CELL_UNSAFE_CALL(machine) void percpu_written_(void)
+{
+}
+
 #define percpu_write(field, value)                                                                 \
 	__extension__({                                                                            \
+		percpu_written_();                                                                 \
 		const __typeof__(((struct percpu *)NULL)->field) percpu_w_ = (value);              \
 		__asm__ volatile("mov %0, %%gs:%c1" ::"r"(percpu_w_), "i"(PERCPU_OFFSET(field))    \
 				 : "memory");                                                      \
@@ -124,7 +130,7 @@ static inline unsigned percpu_cpu(void)
 }
 
 /* This CPU's block; stays this CPU's only while upcalls are masked. Argument page: + 4096. */
-static inline struct gate_cpu *percpu_self(void)
+static inline CELL_UNSAFE_CALL(machine) struct gate_cpu *percpu_self(void)
 {
 	uint64_t self;
 
@@ -132,7 +138,7 @@ static inline struct gate_cpu *percpu_self(void)
 	return (struct gate_cpu *)(uintptr_t)self;
 }
 
-static inline void *percpu_argument_page(void)
+static inline CELL_UNSAFE_CALL(machine) void *percpu_argument_page(void)
 {
 	return (char *)percpu_self() + GATE_PAGE_SIZE;
 }

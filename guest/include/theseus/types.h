@@ -48,6 +48,24 @@ struct frame_run {
 #endif
 
 #define MUST_USE __attribute__((warn_unused_result))
+
+/*
+ * Marks a function that is unsafe to call, whatever the caller knows: each mention of it
+ * counts as an unsafe operation of that kind (gate, device, machine) for the cell that
+ * mentions it. theseus-cellcheck reads the mark; GCC has no such attribute.
+ */
+#ifdef __clang__
+#define CELL_UNSAFE_CALL(kind) __attribute__((annotate("theseus.unsafe:" #kind)))
+#else
+#define CELL_UNSAFE_CALL(kind)
+#endif
+
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+/* Makes the compiler leave in what was computed for *@p: measurements look at nothing. */
+static inline void compiler_keep(const void *p)
+{
+	__asm__ volatile("" : : "r"(p) : "memory");
+}
 
 #endif

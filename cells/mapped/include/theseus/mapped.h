@@ -74,7 +74,7 @@ int mapped_create_many(enum mapped_kind kind, unsigned n, const size_t *bytes,
 		       struct mapped *ret_regions) MUST_USE;
 
 /* @pa page-aligned, not RAM. Result: 0, -EINVAL, -EPERM (the gate refuses the frames), -ENOMEM. */
-int mapped_create_device(paddr_t pa, size_t bytes, struct mapped *ret_region) MUST_USE;
+CELL_UNSAFE_CALL(device) int mapped_create_device(paddr_t pa, size_t bytes, struct mapped *ret_region) MUST_USE;
 
 /*
  * Consumes: *region becomes none; accepts none. Usable with OWNED(). A stale handle is
@@ -125,7 +125,7 @@ int mapped_view(struct mapped region, size_t offset, size_t len, size_t align,
 	})
 
 /* Physical address of @offset of a DMA region. Result: 0, -EINVAL (kind), -ERANGE, -ESTALE. */
-int mapped_phys(struct mapped region, size_t offset, paddr_t *ret_pa) MUST_USE;
+CELL_UNSAFE_CALL(device) int mapped_phys(struct mapped region, size_t offset, paddr_t *ret_pa) MUST_USE;
 
 /*
  * On return every CPU that runs cells has been in the gate since the call: what it wrote
@@ -140,7 +140,7 @@ void mapped_stats(struct mapped_stats *ret_stats);
  * Turns pages that the seed mapped into a region, so that they can be dropped like any
  * other. Boot only (the loader). Result: 0, -EINVAL (not mapped by the seed), -ENOMEM.
  */
-int mapped_adopt(enum mapped_kind kind, vaddr_t start, size_t bytes,
+CELL_UNSAFE_CALL(machine) int mapped_adopt(enum mapped_kind kind, vaddr_t start, size_t bytes,
 		 struct mapped *ret_region) MUST_USE;
 
 #endif

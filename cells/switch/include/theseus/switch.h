@@ -27,13 +27,14 @@ struct switch_context {
  * Keeps callee-saved registers, MXCSR, the x87 control word and the FS base. Waits for the
  * CPU that still saves @to, if one does. Only at mask depth 1, on a CPU with a spare stack.
  */
-void switch_to(struct switch_context *from, struct switch_context *to);
+CELL_UNSAFE_CALL(machine) void switch_to(struct switch_context *from, struct switch_context *to);
 
 /*
  * Prepares @ctx so that the first switch to it calls `bottom` of the table then in @slot
  * with @arg, again and again: at depth 1 the first time. @stack_top is 16-byte aligned, and
  * the top page must be writable now.
  */
+CELL_UNSAFE_CALL(machine)
 void switch_prepare(struct switch_context *ctx, uint64_t stack_top, uint64_t fs_base,
 		    const struct iface_slot *slot, uint64_t arg);
 
@@ -63,6 +64,7 @@ int switch_protect(int64_t (*fn)(void *arg), void *arg, int64_t *ret_value) MUST
  * Goes on at @landing, which returns @result and @value. For the upcall cell, with mask depth
  * landing->depth + 1.
  */
+CELL_UNSAFE_CALL(machine)
 void switch_land(struct percpu_landing *landing, int result, uint64_t value)
 	__attribute__((noreturn));
 
