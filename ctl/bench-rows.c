@@ -163,7 +163,12 @@ const struct bench_row bench_rows[] = {
 	 "from a deadline until the pinned task, or thread, that slept until then runs; its CPU "
 	 "is idle"},
 	{"wake-up", G("wake-up", 1), L("nanosleep", 1), AS_BOOTED, NULL, 0,
-	 "the same while another of equal claim never gives way on that CPU"},
+	 "the same while another of equal claim never gives way on that CPU; round robin"},
+	{"wake-up", G("wake-up", 1), L("nanosleep", 1), "sched=fair", NULL, 0,
+	 "the same under the fair scheduler; Linux's own fair one"},
+	{"wake-up", G("wake-up", 2), L("nanosleep-fifo", 1), "sched=priority", NULL, 0,
+	 "preemption: the other has a lower priority; a SCHED_FIFO thread while one of SCHED_OTHER "
+	 "never gives way"},
 
 	FILES("file-create", 0, "tmpfs-create", "an empty file opened with create, and closed"),
 	FILES("file-write", 64, "tmpfs-write", "seek to the start of an open file, and write"),
@@ -183,6 +188,8 @@ const struct bench_row bench_rows[] = {
 	CHANNELS("async", 1, RING_POLL),
 
 	SCHEDS("sched=rr"),
+	SCHEDS("sched=priority"),
+	SCHEDS("sched=fair"),
 
 	MAPPINGS(100, 100),
 	MAPPINGS(1000, 1000),
@@ -192,7 +199,8 @@ const struct bench_row bench_rows[] = {
 	AMONG("scale", "spawn-join", 0, 100, "a task spawned and joined among blocked tasks"),
 	AMONG("scale", "spawn-join", 0, 1000, "a task spawned and joined among blocked tasks"),
 	AMONG("scale", "spawn-join", 0, 10000, "a task spawned and joined among blocked tasks"),
-	AMONG("scale", "yield", 2, 10000, "a switch among tasks that all can run"),
+	{"scale", G("yield", 10000), G("yield", 2), "sched=rr", NULL, 0,
+	 "a switch among tasks that all can run"},
 	AMONG("scale", "mappings", 1, 10000, "a page made, written and dropped among regions"),
 	AMONG("scale", "object-create", 1, 10000, "a typed object made and destroyed among others"),
 	AMONG("scale", "object-get", 1, 10000, "a handle resolved among others"),

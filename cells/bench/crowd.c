@@ -22,9 +22,9 @@ int bench_other_cpu(void)
 	return cpus() > 1 ? 0 : -ENODEV;
 }
 
-int bench_on(unsigned cpu, struct task_ops_h entry, void *arg)
+static int run_on(unsigned cpu, int priority, struct task_ops_h entry, void *arg)
 {
-	struct task_attr attr = {.name = "bench", .affinity = 1ull << cpu};
+	struct task_attr attr = {.name = "bench", .affinity = 1ull << cpu, .priority = priority};
 	struct task_ref task;
 	struct task_exit exit;
 	int r = task_spawn(&attr, entry, (uint64_t)(uintptr_t)arg, &task);
@@ -34,6 +34,16 @@ int bench_on(unsigned cpu, struct task_ops_h entry, void *arg)
 	if (r < 0)
 		return r;
 	return exit.end == TASK_COMPLETED ? (int)exit.value : -EFAULT;
+}
+
+int bench_on(unsigned cpu, struct task_ops_h entry, void *arg)
+{
+	return run_on(cpu, 0, entry, arg);
+}
+
+int bench_on_urgently(unsigned cpu, struct task_ops_h entry, void *arg)
+{
+	return run_on(cpu, SCHED_PRIORITY_MAX, entry, arg);
 }
 
 int bench_crowd(uint32_t n, unsigned cpu, struct task_ops_h entry, uint64_t arg)
@@ -88,6 +98,8 @@ static int64_t yielder(uint64_t arg)
 		if (bench_stopping())
 			return 0;
 		task_yield();
+		bench_came_back(&bench_state()->switches,
+				(uint64_t)(uintptr_t)__builtin_frame_address(0));
 	}
 	return TASK_AGAIN;
 }

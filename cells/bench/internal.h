@@ -28,6 +28,7 @@ struct bench_state {
 	struct spinlock lock; /* is measured; protects nothing */
 	uint32_t crowd_n;
 	uint32_t reserved;
+	struct bench_switches switches;
 	struct bench_link link;
 	struct bench_turn turn;
 	struct task_ref *crowd; /* of the heap; NULL: none */
@@ -44,6 +45,8 @@ int bench_other_cpu(void);
  * Result: what it returned, or -EFAULT.
  */
 int bench_on(unsigned cpu, struct task_ops_h entry, void *arg) MUST_USE;
+/* The same with a higher claim to its CPU than other tasks have. */
+int bench_on_urgently(unsigned cpu, struct task_ops_h entry, void *arg) MUST_USE;
 
 /* ---- the crowd: tasks that are part of what is measured ---- */
 

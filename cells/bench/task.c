@@ -22,22 +22,30 @@ CELL_PROVIDE(bench_ops, call) = {.run = call, .n_params = 1, .params = {0}};
 
 /* ---- switches, among param tasks that can all run ---- */
 
-#define SWITCHES 64u /* a sample, or all tasks once where they are more */
+#define SWITCHES 64u /* a sample, or as many as there are tasks */
+
+static uint64_t yield_until(struct bench_switches *s, uint64_t n, uint64_t me)
+{
+	uint64_t since = s->n;
+
+	do {
+		task_yield();
+		bench_came_back(s, me);
+	} while (__atomic_load_n(&s->n, __ATOMIC_RELAXED) - since < n);
+	return s->n - since;
+}
 
 static int64_t yield_task(uint64_t arg)
 {
 	struct bench *b = (struct bench *)(uintptr_t)arg;
-	uint64_t rounds = b->param < SWITCHES ? SWITCHES / b->param : 1;
+	struct bench_switches *s = &bench_state()->switches;
 
-	b->ops = rounds * b->param;
-	for (unsigned i = 0; i < 2; i++)
-		task_yield(); /* now everybody has begun */
+	b->ops = b->param < SWITCHES ? SWITCHES : b->param;
+	(void)yield_until(s, 2 * b->ops, arg); /* now everybody has begun */
 	while (bench_more(b)) {
 		uint64_t start = bench_start();
 
-		for (uint64_t i = 0; i < rounds; i++)
-			task_yield();
-		bench_stop(b, start);
+		bench_add_switches(b, start, yield_until(s, b->ops, arg));
 	}
 	return 0;
 }
@@ -129,19 +137,22 @@ static int64_t wake_task(uint64_t arg)
 }
 CELL_PROVIDE(task_ops, bench_wake) = {.run = wake_task};
 
-/* With param tasks that never give way on the same CPU. */
+/*
+ * Among tasks of its CPU that never give way: none (0), one of the same claim (1), one of a
+ * lower claim (2).
+ */
 static int wake(struct bench *b)
 {
 	unsigned cpu = bench_cpu();
 	int r;
 
-	if (b->param > 1)
+	if (b->param > 2)
 		return -EINVAL;
 	r = b->param ? bench_crowd_spinning(1, cpu) : 0;
 	if (r < 0)
 		return r;
-	r = bench_on(cpu, IFACE(task_ops, bench_wake), b);
+	r = (b->param == 2 ? bench_on_urgently : bench_on)(cpu, IFACE(task_ops, bench_wake), b);
 	bench_dismiss_crowd();
 	return r;
 }
-CELL_PROVIDE(bench_ops, wake_up) = {.run = wake, .n_params = 2, .params = {0, 1}};
+CELL_PROVIDE(bench_ops, wake_up) = {.run = wake, .n_params = 3, .params = {0, 1, 2}};

@@ -80,6 +80,33 @@ static inline __attribute__((unused)) void bench_stop(struct bench *b, uint64_t 
 	bench_add(b, __builtin_ia32_rdtsc() - start);
 }
 
+/* ---- switches among tasks, or threads, of one CPU ---- */
+
+/*
+ * A scheduler may give the CPU back to who gave way, so calls are not switches: who comes back
+ * from giving way counts one if somebody else came back before him.
+ */
+struct bench_switches {
+	uint64_t last; /* who came back last */
+	uint64_t n;
+};
+
+/* @me: any number that nobody else has. */
+static inline __attribute__((unused)) void bench_came_back(struct bench_switches *s, uint64_t me)
+{
+	if (__atomic_load_n(&s->last, __ATOMIC_RELAXED) == me)
+		return;
+	__atomic_store_n(&s->last, me, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->n, __atomic_load_n(&s->n, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
+}
+
+/* A sample of b->ops switches, from @start on, when @since of them have been counted. */
+static inline __attribute__((unused)) void bench_add_switches(struct bench *b, uint64_t start,
+							      uint64_t since)
+{
+	bench_add(b, (__builtin_ia32_rdtsc() - start) * b->ops / since);
+}
+
 /* ---- of the samples; times are in ps, because operations of a few ns are among them ---- */
 
 /* @ticks, of @ops operations, as ps an operation. */

@@ -31,18 +31,37 @@ static int getpid_run(struct bench *b)
 /* ---- switches among param threads on one CPU ---- */
 
 static int stop;
+static struct bench_switches switches;
+
+/* Another one for every thread. */
+static __attribute__((noinline)) uint64_t me(void)
+{
+	return (uint64_t)(uintptr_t)__builtin_frame_address(0);
+}
 
 static void *yielder(void *arg)
 {
-	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED))
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
 		(void)sched_yield();
+		bench_came_back(&switches, me());
+	}
 	return arg;
+}
+
+static uint64_t yield_until(uint64_t n)
+{
+	uint64_t since = switches.n;
+
+	do {
+		(void)sched_yield();
+		bench_came_back(&switches, me());
+	} while (__atomic_load_n(&switches.n, __ATOMIC_RELAXED) - since < n);
+	return switches.n - since;
 }
 
 static int yield_run(struct bench *b)
 {
 	static pthread_t threads[THREADS_MAX];
-	uint64_t rounds = b->param < SWITCHES ? SWITCHES / (b->param ? b->param : 1) : 1;
 	uint64_t n = 0;
 	int r = 0;
 
@@ -52,15 +71,13 @@ static int yield_run(struct bench *b)
 		r = linux_thread(linux_cpu(), yielder, NULL, &threads[n]);
 		n += !r;
 	}
-	b->ops = rounds * b->param;
-	for (unsigned i = 0; i < 2; i++)
-		(void)sched_yield();
+	b->ops = b->param < SWITCHES ? SWITCHES : b->param;
+	if (!r)
+		(void)yield_until(2 * b->ops); /* now everybody has begun */
 	while (!r && bench_more(b)) {
 		uint64_t start = bench_start();
 
-		for (uint64_t i = 0; i < rounds; i++)
-			(void)sched_yield();
-		bench_stop(b, start);
+		bench_add_switches(b, start, yield_until(b->ops));
 	}
 	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	while (n > 0)
