@@ -22,10 +22,11 @@ struct agent_state *const agent = &agent_state;
 
 #define PORT_PAGES 4u
 #define RECEIVES_A_STEP 8u
+#define STEP_LIMIT_NS (1000 * CLOCK_MS)
 #define ANNOUNCE_NS (20 * CLOCK_MS) /* that a Hello may take before COM1 is told anyway */
 
 static struct service_next step(void);
-CELL_PROVIDE(service_ops, agent) = {.step = step};
+CELL_PROVIDE(service_ops, agent) = {.step = step, .step_limit_ns = STEP_LIMIT_NS};
 CELL_PROVIDE(service_ops, agent_exec) = {.step = agent_exec_step};
 CELL_PROVIDE(service_ops, agent_change) = {.step = agent_change_step};
 

@@ -155,8 +155,14 @@ static const char *cell_health(const char *name)
 	struct service_info s;
 
 	for (uint32_t i = 0; service_at(i, &s) == 0; i++) {
-		if (s.state == SERVICE_FAILED && strcmp(s.name, name) == 0)
+		if (strcmp(s.name, name) != 0)
+			continue;
+		if (s.state == SERVICE_FAILED)
 			return "failed";
+		if (s.health < 0)
+			return "unhealthy";
+		if (s.overdue)
+			return "overdue";
 	}
 	return "ok";
 }

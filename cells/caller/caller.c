@@ -103,7 +103,16 @@ static struct service_next step(void)
 		c->lost += BATCH;
 	return service_again();
 }
-CELL_PROVIDE(service_ops, caller) = {.step = step, .cpu = SERVICE_EACH_CPU};
+
+static int health(void)
+{
+	for (unsigned cpu = 0; cpu < GATE_MAX_CPUS; cpu++) {
+		if (caller.cpus[cpu].wrong || caller.cpus[cpu].lost)
+			return -EIO;
+	}
+	return 0;
+}
+CELL_PROVIDE(service_ops, caller) = {.step = step, .health = health, .cpu = SERVICE_EACH_CPU};
 
 void caller_pause(bool pause)
 {

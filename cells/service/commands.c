@@ -7,10 +7,11 @@
 static void print_line(struct command_io *io, const struct service_info *s)
 {
 	size_t room = io->size - io->used;
-	int n = snprintf(io->buf + io->used, room, "%-20s %-9s %3u %12llu %10llu %5d %6llu\n",
-			 s->name, service_state_name(s->state), s->runners,
+	int n = snprintf(io->buf + io->used, room,
+			 "%-20s %-9s %3u %12llu %10llu %5d %6llu %6llu %6d\n", s->name,
+			 s->overdue ? "overdue" : service_state_name(s->state), s->runners,
 			 (unsigned long long)s->steps, (unsigned long long)s->wakes, s->error,
-			 (unsigned long long)s->fault);
+			 (unsigned long long)s->fault, (unsigned long long)s->late, s->health);
 
 	if (n < 0 || (size_t)n >= room)
 		io->truncated = true;
@@ -21,7 +22,8 @@ static void print_line(struct command_io *io, const struct service_info *s)
 static int run(struct command_io *io, int argc, const char *const *argv)
 {
 	static const char head[] =
-		"NAME                 STATE     RUN        STEPS      WAKES ERROR  FAULT\n";
+		"NAME                 STATE     RUN        STEPS      WAKES ERROR  FAULT   LATE "
+		"HEALTH\n";
 	struct service_info s;
 
 	(void)argv;

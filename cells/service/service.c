@@ -28,7 +28,9 @@ struct service {
 	uint32_t runners;            /* atomic: that have not ended */
 	int32_t error;
 	uint64_t fault;
-	uint64_t steps, wakes; /* atomic */
+	uint64_t steps, wakes;     /* atomic */
+	uint64_t late, longest_ns; /* atomic; kept if its steps have a deadline, like began_ns */
+	uint64_t began_ns[GATE_MAX_CPUS]; /* of each instance's step, 0 = none runs; atomic */
 };
 
 struct services {
@@ -75,6 +77,13 @@ static int64_t call_step(void *arg)
 	return 0;
 }
 
+static int64_t call_health(void *arg)
+{
+	const struct service_ops *const *ops = arg;
+
+	return (*ops)->health();
+}
+
 static int64_t call_fini(void *arg)
 {
 	const struct service_ops *const *ops = arg;
@@ -97,7 +106,7 @@ static int64_t leave(struct service *s)
 {
 	const struct service_ops *ops = service_ops_get(s->handle);
 	bool last = __atomic_sub_fetch(&s->runners, 1, __ATOMIC_ACQ_REL) == 0;
-	int64_t value;
+	int64_t value = 0;
 	int r = 0;
 
 	(void)(task_local_set(services.runner, 0) < 0); /* what is not set is 0, too */
@@ -129,14 +138,53 @@ static int64_t begin(struct service *s, const struct service_ops *ops)
 	return TASK_AGAIN;
 }
 
-static int64_t step(struct service *s, const struct service_ops *ops)
+/* ---- deadlines of steps ---- */
+
+static void step_begins(struct service *s, const struct service_ops *ops, unsigned instance)
+{
+	if (ops->step_limit_ns)
+		__atomic_store_n(&s->began_ns[instance], clock_now_ns(), __ATOMIC_RELAXED);
+}
+
+static void step_ended(struct service *s, uint64_t limit_ns, unsigned instance)
+{
+	uint64_t began = __atomic_exchange_n(&s->began_ns[instance], 0, __ATOMIC_RELAXED);
+	uint64_t longest = __atomic_load_n(&s->longest_ns, __ATOMIC_RELAXED), took;
+
+	if (!began)
+		return;
+	took = clock_now_ns() - began;
+	if (took > limit_ns)
+		__atomic_add_fetch(&s->late, 1, __ATOMIC_RELAXED);
+	while (took > longest && !__atomic_compare_exchange_n(&s->longest_ns, &longest, took, false,
+							      __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
+
+static bool overdue(const struct service *s, uint64_t limit_ns)
+{
+	uint64_t began, now = clock_now_ns();
+
+	for (unsigned i = 0; limit_ns && i < GATE_MAX_CPUS; i++) {
+		began = __atomic_load_n(&s->began_ns[i], __ATOMIC_RELAXED);
+		if (began && now > began && now - began > limit_ns)
+			return true;
+	}
+	return false;
+}
+
+static int64_t step(struct service *s, const struct service_ops *ops, unsigned instance)
 {
 	/* before the step: a wake from now on lets the wait return */
 	uint64_t seen = task_event_count(&s->event);
 	struct step_call call = {.ops = ops, .next = {.then = SERVICE_DONE}};
+	uint64_t limit_ns = ops->step_limit_ns;
 	int64_t fault;
-	int r = switch_protect(call_step, &call, &fault);
+	int r;
 
+	step_begins(s, ops, instance);
+	r = switch_protect(call_step, &call, &fault);
+	step_ended(s, limit_ns, instance);
 	if (r == -EFAULT)
 		failed(s, r, (uint64_t)fault);
 	if (r < 0)
@@ -170,7 +218,7 @@ static int64_t run(uint64_t arg)
 		return leave(s);
 	switch (state_of(s)) {
 	case SERVICE_RUNNING:
-		return step(s, ops);
+		return step(s, ops, (unsigned)(arg >> 32) % GATE_MAX_CPUS);
 	case SERVICE_STARTING:
 		if (arg >> 32 == 0)
 			return begin(s, ops);
@@ -347,13 +395,28 @@ const char *service_state_name(enum service_state state)
 	return "?";
 }
 
+static int health_of(const struct service_ops *ops)
+{
+	int64_t value = 0;
+	int r;
+
+	if (!ops || !ops->health)
+		return 0;
+	r = switch_protect(call_health, &ops, &value);
+	if (r == -EFAULT)
+		upcall_fault_report((uint64_t)value);
+	return r < 0 ? r : (int)value;
+}
+
 int service_at(uint32_t index, struct service_info *ret_info)
 {
+	const struct service_ops *ops;
 	const struct service *s;
 
 	if (index >= __atomic_load_n(&services.n, __ATOMIC_ACQUIRE))
 		return -ENOENT;
 	s = &services.table[index];
+	ops = service_ops_get(s->handle);
 	*ret_info = (struct service_info){
 		.service = s->handle,
 		.state = state_of(s),
@@ -362,6 +425,10 @@ int service_at(uint32_t index, struct service_info *ret_info)
 		.steps = __atomic_load_n(&s->steps, __ATOMIC_RELAXED),
 		.wakes = __atomic_load_n(&s->wakes, __ATOMIC_RELAXED),
 		.runners = __atomic_load_n(&s->runners, __ATOMIC_RELAXED),
+		.health = health_of(ops),
+		.overdue = ops && overdue(s, ops->step_limit_ns),
+		.late = __atomic_load_n(&s->late, __ATOMIC_RELAXED),
+		.longest_ns = __atomic_load_n(&s->longest_ns, __ATOMIC_RELAXED),
 	};
 	memcpy(ret_info->name, s->name, sizeof(ret_info->name));
 	return 0;

@@ -48,8 +48,15 @@ struct service_ops {
 	struct service_next (*step)(void);
 	/* After the last step, in the last runner. Not called after a fault. May be NULL. */
 	void (*fini)(void);
+	/*
+	 * How it is, by its own judgement: 0, or -errno. Called by whoever asks (service_at), in
+	 * his task, also during a step: short, and without waiting. May be NULL.
+	 */
+	int (*health)(void);
 	enum service_cpu cpu;
 	uint32_t stack_bytes; /* of the runner; 0 = SERVICE_STACK_DEFAULT */
+	/* A step that takes longer, waiting included, has missed its deadline; 0 = none. */
+	uint64_t step_limit_ns;
 };
 IFACE_DEFINE(service_ops);
 
@@ -99,6 +106,10 @@ struct service_info {
 	uint64_t fault; /* id of the record; 0 = none */
 	uint64_t steps, wakes;
 	uint32_t runners;
+	int health;          /* what health() said, -EFAULT if it faulted; 0 without one */
+	bool overdue;        /* a step runs now that has missed its deadline */
+	uint64_t late;       /* steps that ended after their deadline */
+	uint64_t longest_ns; /* the longest step, of a service that has a deadline */
 };
 
 const char *service_state_name(enum service_state state);
