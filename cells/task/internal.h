@@ -34,7 +34,7 @@ struct task {
 	bool idle; /* a CPU's idle task: in no slot, never blocked */
 	bool detached;
 	bool started;
-	bool joining;    /* under the table's lock: a task waits for it in task_join() */
+	uint64_t joiner; /* under the table's lock: task that waits for it in task_join(), or 0 */
 	uint32_t killed; /* enum kill, atomic */
 	bool over;       /* its code has come to its end, and the ledger is at work */
 	uint32_t ending; /* enum task_end: decided, while its stack unwinds; 0 = not */
@@ -43,7 +43,10 @@ struct task {
 	struct wait wait;
 	uint64_t cpu_time_ns, switches;
 	struct mapped stack;
-	struct task *next; /* of detached ones that ended, or of spare ones */
+	struct task *next; /* of detached ones that ended, of condemned, or of spare ones */
+	struct task *kill_next;
+	uint64_t grace_ns, kill_deadline_ns;
+	uint32_t overdue; /* atomic: killed, and its grace is over */
 };
 
 enum idle_state {
@@ -106,6 +109,10 @@ struct tasks {
 	uint32_t n;
 	uint32_t started; /* task_start() was called */
 	struct task *reap;
+	struct task *kills;     /* killed, not ended yet; under the lock */
+	uint64_t kills_next_ns; /* when the grace of the first of them is over; 0 = none; atomic */
+	struct task *condemned; /* for the reaper; under the lock */
+	struct task_event condemn;
 	struct sched_ops_h sched;
 	unsigned resched_vector;
 	struct ledgers ledgers;
@@ -178,6 +185,16 @@ void local_drop_all(struct task *task);
 /* Tells every cell that keeps things for tasks. A task at depth 0; may block. */
 void ledger_task_ended(uint64_t task);
 
+/* ---- kill.c ---- */
+/* Under tasks()->lock: nothing more is to be done about it. */
+void kill_forget(struct task *task);
+/* By the timer. Result: when to call again. */
+uint64_t kill_expire(uint64_t now_ns);
+/* The running task is preempted. True: it shall not run again, and the reaper has it. Masked. */
+bool kill_condemn(struct task *task);
+/* Starts the reaper. */
+int kill_start(void) MUST_USE;
+
 /* ---- life.c ---- */
 void life_end(enum task_end end, int64_t value, uint64_t fault) __attribute__((noreturn));
 /*
@@ -190,6 +207,10 @@ bool life_cancelled(const struct task *task);
  * before. Does not return when it has. At depth 0.
  */
 int life_kill_point(void);
+/* Under tasks()->lock: whether another task waits in task_join() for this one. */
+bool life_is_joined(const struct task *task);
+/* @task has ended, and the ledger was at work: its joiner wakes. */
+void life_publish(struct task *task, struct task_exit exit);
 /* Makes the task begin at its entry when it runs next; what is on its stack is forgotten. */
 void life_prepare(struct task *task);
 

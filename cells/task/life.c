@@ -5,7 +5,6 @@
 
 CELL_EXPORT_BLOCKING(task_join);
 CELL_EXPORT(task_exit);
-CELL_EXPORT(task_kill);
 CELL_EXPORT(task_self);
 CELL_EXPORT(task_killed);
 CELL_EXPORT(task_kill_point);
@@ -75,23 +74,13 @@ void task_stats(struct task_stats *ret_stats)
 
 /* ---- from the first instruction to the last ---- */
 
-void life_end(enum task_end end, int64_t value, uint64_t fault)
+void life_publish(struct task *task, struct task_exit exit)
 {
 	struct tasks *t = tasks();
-	struct task *task = current();
 
-	task->over = true;
-	upcall_stack_restore();
-	local_drop_all(task);
-	ledger_task_ended(task->head.id);
-	upcall_mask();
-	task->exit = (struct task_exit){.end = end,
-					.value = value,
-					.fault = fault,
-					.by_ledger = task->head.unwind_failures > 0};
-	if (task->exit.by_ledger)
-		__atomic_add_fetch(&t->by_ledger, 1, __ATOMIC_RELAXED);
+	task->exit = exit;
 	spin_lock(&t->lock);
+	kill_forget(task);
 	__atomic_store_n(&task->state, TASK_EXITED, __ATOMIC_RELEASE);
 	if (task->detached) {
 		task->next = t->reap;
@@ -99,6 +88,22 @@ void life_end(enum task_end end, int64_t value, uint64_t fault)
 	}
 	spin_unlock(&t->lock);
 	task_event_signal(&task->exited);
+}
+
+void life_end(enum task_end end, int64_t value, uint64_t fault)
+{
+	struct task *task = current();
+	struct task_exit exit = {.end = end, .value = value, .fault = fault};
+
+	task->over = true;
+	upcall_stack_restore(&task->head);
+	local_drop_all(task);
+	ledger_task_ended(task->head.id);
+	exit.by_ledger = task->head.unwind_failures > 0;
+	if (exit.by_ledger)
+		__atomic_add_fetch(&tasks()->by_ledger, 1, __ATOMIC_RELAXED);
+	upcall_mask();
+	life_publish(task, exit);
 	run_blocked();
 	upcall_crash("a task that ended runs");
 }
@@ -135,7 +140,7 @@ static bool restart(struct task *task)
 	if (task->restarts == task->restarts_max || task->ending || task_killed())
 		return false;
 	task->over = true;
-	upcall_stack_restore();
+	upcall_stack_restore(&task->head);
 	local_drop_all(task);
 	ledger_task_ended(task->head.id);
 	task->over = false;
@@ -161,6 +166,8 @@ static void bottom(uint64_t arg)
 		if (task->idle)
 			run_new_cpu();
 		upcall_unmask(); /* a new task begins where switch_to() left: at depth 1 */
+		if (!task->idle && task_killed())
+			life_end(TASK_KILLED, 0, 0);
 	}
 	r = switch_protect(run_once, task, &value);
 	if (r == -EFAULT)
@@ -190,6 +197,16 @@ void life_prepare(struct task *task)
 
 /* ---- asked for by others ---- */
 
+/* A joiner that was ended while it waited does not wait any more. */
+bool life_is_joined(const struct task *task)
+{
+	const struct task *joiner = record_find(
+		(struct task_ref){(uint32_t)task->joiner, (uint32_t)(task->joiner >> 32)});
+
+	return joiner && joiner != current() &&
+	       __atomic_load_n(&joiner->state, __ATOMIC_RELAXED) < TASK_EXITED;
+}
+
 /*
  * One step of joining, under the table's lock: 0 = it has ended and is the caller's to reap,
  * -EAGAIN = wait for *ret_seen to pass, or why not.
@@ -202,7 +219,7 @@ static int join_try(struct task_ref ref, struct task **ret_task, uint64_t *ret_s
 		return -ESTALE;
 	if (task->detached)
 		return -EINVAL;
-	if (task->joining)
+	if (life_is_joined(task))
 		return -EBUSY;
 	*ret_task = task;
 	if (__atomic_load_n(&task->state, __ATOMIC_ACQUIRE) == TASK_EXITED) {
@@ -210,7 +227,7 @@ static int join_try(struct task_ref ref, struct task **ret_task, uint64_t *ret_s
 		return 0;
 	}
 	*ret_seen = task_event_count(&task->exited);
-	task->joining = true; /* so nobody else reaps it under us */
+	task->joiner = current()->head.id; /* so nobody else reaps it under us */
 	return -EAGAIN;
 }
 
@@ -231,7 +248,7 @@ int task_join(struct task_ref ref, uint64_t deadline_ns, struct task_exit *ret_e
 			break;
 		r = task_event_wait(&task->exited, seen, deadline_ns);
 		spin_lock(&t->lock);
-		task->joining = false;
+		task->joiner = 0;
 		spin_unlock(&t->lock);
 		if (r < 0)
 			break;
@@ -241,22 +258,4 @@ int task_join(struct task_ref ref, uint64_t deadline_ns, struct task_exit *ret_e
 	*ret_exit = task->exit;
 	record_reap(task);
 	return 0;
-}
-
-int task_kill(struct task_ref ref)
-{
-	struct tasks *t = tasks();
-	struct task *task;
-	int r = -ESTALE;
-
-	spin_lock(&t->lock);
-	task = record_find(ref);
-	if (task && __atomic_load_n(&task->state, __ATOMIC_RELAXED) < TASK_EXITED) {
-		if (task->killed == KILL_NONE)
-			__atomic_store_n(&task->killed, KILL_ASKED, __ATOMIC_SEQ_CST);
-		(void)sleep_end(task, -ECANCELED);
-		r = 0;
-	}
-	spin_unlock(&t->lock);
-	return r;
 }

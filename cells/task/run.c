@@ -97,15 +97,19 @@ static void tick(struct task_cpu *cpu, uint64_t now)
 static void on_timer(unsigned vector)
 {
 	struct task_cpu *cpu = this_cpu();
-	uint64_t now = clock_now_ns(), next;
+	uint64_t now = clock_now_ns(), next, kill;
 
 	(void)vector;
 	cpu->armed_ns = CLOCK_NEVER;
 	sleep_expire(cpu, now);
+	kill = kill_expire(now);
+	if (current()->overdue)
+		percpu_write(resched, 1);
 	if (cpu->tick_ns <= now)
 		tick(cpu, now);
 	next = timer_next(&cpu->timers);
 	run_arm(cpu, next < cpu->tick_ns ? next : cpu->tick_ns);
+	run_arm(cpu, kill);
 }
 CELL_PROVIDE(irq_ops, task_timer) = {.handle = on_timer};
 
@@ -127,7 +131,7 @@ static void look_again(struct task_cpu *cpu)
 static void on_resched(unsigned vector)
 {
 	(void)vector;
-	if (current()->idle || !allowed(current(), percpu_cpu()))
+	if (current()->idle || current()->overdue || !allowed(current(), percpu_cpu()))
 		percpu_write(resched, 1);
 	else if (sched()->contended(percpu_cpu()))
 		look_again(this_cpu());
@@ -245,7 +249,7 @@ static bool switch_away(struct task_cpu *cpu, struct task *from, uint64_t now)
 
 	from->cpu_time_ns += now - cpu->since_ns;
 	cpu->since_ns = now;
-	if (!to->idle && sched()->contended(cpu->cpu))
+	if (!to->idle && (to->overdue || sched()->contended(cpu->cpu)))
 		need_tick(cpu);
 	if (to == from)
 		return false;
@@ -269,6 +273,10 @@ void run_others(enum sched_why why)
 	uint64_t now = clock_now_ns();
 	unsigned where;
 
+	if (why == SCHED_PREEMPTED && kill_condemn(task)) {
+		run_blocked();
+		return;
+	}
 	if (!task->idle) {
 		where = enqueue(task, why, cpu->cpu, now - cpu->since_ns);
 		if ((where & ~SCHED_URGENT) != cpu->cpu)

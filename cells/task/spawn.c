@@ -18,6 +18,7 @@ static void take_attr(struct task *task, const struct task_attr *a, uint64_t cpu
 	task->affinity = a->affinity ? a->affinity & cpus : cpus;
 	task->priority = a->priority;
 	task->detached = a->detached;
+	task->grace_ns = a->grace_ns ? a->grace_ns : TASK_GRACE_DEFAULT;
 	task->owner = a->owner;
 	if (a->restart == TASK_RESTART_ON_FAULT)
 		task->restarts_max = a->restarts ? a->restarts : TASK_RESTARTS_DEFAULT;
@@ -68,7 +69,7 @@ static int detach(struct task_ref ref, struct task **ret_ended)
 		return -ESTALE;
 	if (task->detached)
 		return -EINVAL;
-	if (task->joining)
+	if (life_is_joined(task))
 		return -EBUSY;
 	task->detached = true;
 	if (__atomic_load_n(&task->state, __ATOMIC_ACQUIRE) == TASK_EXITED) {

@@ -190,7 +190,7 @@ int task_start(uint64_t stack_start, uint64_t stack_end, struct task_ref *ret_bo
 			warn(text);
 		}
 	}
-	return 0;
+	return kill_start();
 }
 
 static int task_init(const struct cell_boot *boot)

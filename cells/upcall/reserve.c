@@ -83,9 +83,9 @@ void reserve_give(struct task_head *task, uint64_t sp)
 	__atomic_store_n(&r->used, 0, __ATOMIC_RELEASE);
 }
 
-void upcall_stack_restore(void)
+void upcall_stack_restore(struct task_head *task)
 {
 	upcall_mask();
-	reserve_give(percpu_read(task), (uintptr_t)__builtin_frame_address(0));
+	reserve_give(task, UINT64_MAX);
 	upcall_unmask();
 }

@@ -305,3 +305,43 @@ static int kill_joiner(struct test *test)
 	return TEST_PASSED;
 }
 CELL_PROVIDE(test_ops, unwind_kill_joiner) = {.run = kill_joiner};
+
+/* The same with one that does not obey: it is unwound while it waits in task_join(). */
+static int64_t join_on(void)
+{
+	struct unwind_test *s = unwind_test_state();
+	struct task_exit exit;
+
+	while (task_join(s->joined, CLOCK_NEVER, &exit) == -ECANCELED)
+		s->told++;
+	return 0;
+}
+
+static int64_t stubborn_run(uint64_t arg)
+{
+	(void)arg;
+	unwind_test_reach(2);
+	return unwind_test_descend(join_on);
+}
+CELL_PROVIDE(task_ops, unwind_joins_on) = {.run = stubborn_run};
+
+static int kill_stubborn_joiner(struct test *test)
+{
+	struct unwind_test *s = unwind_test_begin();
+	struct task_ref joiner;
+
+	SPAWN(test, NULL, unwind_polls, &s->joined);
+	TEST_CHECK(test, unwind_test_await(1) == 0);
+	SPAWN(test, NULL, unwind_joins_on, &joiner);
+	TEST_CHECK(test, unwind_test_await(2) == 0);
+	TEST_CHECK(test, task_kill(joiner) == 0);
+	CHECK_ENDED(test, joiner, TASK_KILLED, 0);
+	TEST_CHECK(test, s->told == 1);
+	TEST_CHECK(test, unwind_test_dropped(1));
+	s->drops[0] = s->drops[1] = s->drops[2] = 0;
+	TEST_CHECK(test, task_kill(s->joined) == 0);
+	CHECK_ENDED(test, s->joined, TASK_KILLED, 0);
+	TEST_CHECK(test, unwind_test_dropped(1));
+	return TEST_PASSED;
+}
+CELL_PROVIDE(test_ops, unwind_kill_stubborn_joiner) = {.run = kill_stubborn_joiner};

@@ -2,6 +2,7 @@
 #ifndef UNWIND_TEST_H
 #define UNWIND_TEST_H
 
+#include <theseus/mapped.h>
 #include <theseus/sync.h>
 #include <theseus/task.h>
 #include <theseus/test.h>
@@ -17,6 +18,8 @@ struct unwind_test {
 	uint32_t told;          /* kills that blocking calls or kill points told of */
 	uint32_t after;         /* code ran that unwinding should have skipped */
 	uint32_t on;            /* tasks go on while it is set */
+	struct task_ref joined;
+	struct mapped region;
 	struct task_event event;
 	struct spinlock spin;
 	struct mutex mutex;

@@ -43,6 +43,7 @@ IFACE_DEFINE(task_ops);
 #define TASK_STACK_DEFAULT (16u << 10)
 #define TASK_STACK_MAX (64u << 10)
 #define TASK_ANY_CPU UINT64_MAX
+#define TASK_GRACE_DEFAULT CLOCK_S
 
 enum task_restart {
 	TASK_RESTART_NEVER = 0,
@@ -66,6 +67,7 @@ struct task_attr {
 	unsigned restarts;   /* after so many the next fault ends it; 0 = default */
 	uint64_t backoff_ns; /* before the first restart, doubled for each further one up to
 				TASK_BACKOFF_MAX_NS; 0 = default */
+	uint64_t grace_ns; /* from a kill until the ledger ends it; 0 = TASK_GRACE_DEFAULT */
 };
 
 /*
@@ -129,8 +131,10 @@ void task_trim(void);
 void task_exit(int64_t value) __attribute__((noreturn));
 
 /*
- * Asks @task to end: taken at its next blocking call (which returns -ECANCELED) and when its
- * entry returns. Result: 0, -ESTALE.
+ * Asks @task to end: taken at its kill points (task_kill_point()), when its entry returns, and
+ * before it begins. One that comes to none while its task_attr.grace_ns pass is ended as it
+ * stands when it is next preempted: no cleanup runs, the ledger gives back what is held for it.
+ * Result: 0, also when it was killed before; -ESTALE. Any context.
  */
 int task_kill(struct task_ref task);
 

@@ -147,8 +147,11 @@ static inline bool upcall_unwinding(void)
 }
 #endif
 
-/* A stack that had overflowed ends where it did again. Called near its top by the task. */
-void upcall_stack_restore(void);
+/*
+ * A stack that had overflowed ends where it did again. Called by the task near its stack's top,
+ * or by another one when it does not run any more.
+ */
+void upcall_stack_restore(struct task_head *task);
 
 struct upcall_unwinds {
 	uint64_t done;   /* stacks that were unwound to their landing */
