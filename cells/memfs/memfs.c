@@ -109,9 +109,9 @@ static int find_root(struct heap_type type, struct fs_node *ret_root)
 
 int memfs_attach(void)
 {
-	struct memfs_types types;
+	struct memfs_types types = {{0}};
 	struct frames_stats frames;
-	struct fs_node root;
+	struct fs_node root = {{0}};
 	int r;
 
 	if (__atomic_load_n(&memfs.ready, __ATOMIC_ACQUIRE))

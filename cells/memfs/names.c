@@ -189,7 +189,7 @@ static int check_replace(const struct memfs_node *n, const struct memfs_node *go
 static int rename_entry(struct handle from_h, const struct fs_name *from, struct handle to_h,
 			const struct fs_name *to, struct handle *ret_gone)
 {
-	struct memfs_node *from_dir, *to_dir, *n, *gone = NULL;
+	struct memfs_node *from_dir, *to_dir = NULL, *n, *gone = NULL;
 	const struct memfs_entry *old;
 	struct memfs_entry *there;
 	struct handle h;

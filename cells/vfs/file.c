@@ -22,8 +22,8 @@ struct file {
 static void drop(struct handle h, void *object)
 {
 	const struct file *f = object;
-	const struct fs_ops *fs;
-	struct fs_node node;
+	const struct fs_ops *fs = NULL;
+	struct fs_node node = {{0}};
 
 	spin_lock(vfs_lock(h)); /* whoever still looks at it is through */
 	node = f->node;
@@ -58,7 +58,7 @@ int vfs_type(struct heap_type *ret_type)
 /* A copy of the open file. Result: 0, -ESTALE, -ENOMEM. */
 static int file_look(struct vfs_file file, struct file *ret_file)
 {
-	struct heap_type type;
+	struct heap_type type = {0};
 	const struct file *f;
 	int r = vfs_type(&type);
 
@@ -75,7 +75,7 @@ static int file_look(struct vfs_file file, struct file *ret_file)
 /* Moves the position, if the file is still open. */
 static void file_move(struct vfs_file file, uint64_t pos)
 {
-	struct heap_type type;
+	struct heap_type type = {0};
 	struct file *f;
 
 	if (vfs_type(&type) < 0)
@@ -106,7 +106,7 @@ static int check_flags(unsigned flags)
 static int find_or_create(const struct fs_ops *fs, const char *path, unsigned flags,
 			  struct fs_node *ret_node)
 {
-	struct vfs_place place;
+	struct vfs_place place = {.directory = false};
 	int r = vfs_place(fs, path, &place);
 
 	if (r < 0)
@@ -121,8 +121,8 @@ static int find_or_create(const struct fs_ops *fs, const char *path, unsigned fl
 
 static int find(const struct fs_ops *fs, const char *path, unsigned flags, struct fs_node *ret_node)
 {
-	struct fs_stat stat;
-	bool directory;
+	struct fs_stat stat = {0};
+	bool directory = false;
 	int r;
 
 	if (flags & VFS_CREATE) {
@@ -181,9 +181,9 @@ static int find_and_attach(struct heap_type type, struct handle h, const struct 
 int vfs_open(const char *path, unsigned flags, struct object_owner owner, struct vfs_file *ret_file)
 {
 	OWNED(vfs_close_drop) struct vfs_file file = {0};
-	const struct fs_ops *fs;
-	struct heap_type type;
-	struct fs_node node;
+	const struct fs_ops *fs = NULL;
+	struct heap_type type = {0};
+	struct fs_node node = {{0}};
 	int r = check_flags(flags);
 
 	if (r == 0)
@@ -205,7 +205,7 @@ CELL_EXPORT_BLOCKING(vfs_open);
 int vfs_close(struct vfs_file file)
 {
 	const struct fs_ops *fs = NULL;
-	struct heap_type type;
+	struct heap_type type = {0};
 	const struct file *f;
 	struct fs_node node = {{0}};
 	int r = vfs_type(&type);
@@ -247,8 +247,8 @@ static int for_io(struct vfs_file file, unsigned flag, struct file *ret_file,
 
 int64_t vfs_read(struct vfs_file file, void *buf, size_t n)
 {
-	const struct fs_ops *fs;
-	struct file f;
+	const struct fs_ops *fs = NULL;
+	struct file f = {.flags = 0};
 	int64_t r = for_io(file, VFS_READ, &f, &fs);
 
 	if (r == 0)
@@ -261,8 +261,8 @@ CELL_EXPORT_BLOCKING(vfs_read);
 
 int64_t vfs_write(struct vfs_file file, const void *buf, size_t n)
 {
-	const struct fs_ops *fs;
-	struct file f;
+	const struct fs_ops *fs = NULL;
+	struct file f = {.flags = 0};
 	int64_t r = for_io(file, VFS_WRITE, &f, &fs);
 
 	if (r < 0)
@@ -278,7 +278,7 @@ CELL_EXPORT_BLOCKING(vfs_write);
 
 static int64_t origin_of(const struct fs_ops *fs, const struct file *f, enum vfs_whence whence)
 {
-	struct fs_stat stat;
+	struct fs_stat stat = {0};
 	int r;
 
 	switch (whence) {
@@ -295,8 +295,8 @@ static int64_t origin_of(const struct fs_ops *fs, const struct file *f, enum vfs
 
 int64_t vfs_seek(struct vfs_file file, int64_t offset, enum vfs_whence whence)
 {
-	const struct fs_ops *fs;
-	struct file f;
+	const struct fs_ops *fs = NULL;
+	struct file f = {.flags = 0};
 	int64_t to = for_io(file, VFS_READ | VFS_WRITE, &f, &fs);
 
 	if (to == 0)
@@ -312,8 +312,8 @@ CELL_EXPORT_BLOCKING(vfs_seek);
 
 int vfs_truncate(struct vfs_file file, uint64_t size)
 {
-	const struct fs_ops *fs;
-	struct file f;
+	const struct fs_ops *fs = NULL;
+	struct file f = {.flags = 0};
 	int r = for_io(file, VFS_WRITE, &f, &fs);
 
 	return r < 0 ? r : fs->truncate(f.node, size);
@@ -324,9 +324,9 @@ CELL_EXPORT_BLOCKING(vfs_truncate);
 
 int vfs_readdir(struct vfs_file file, struct fs_entry *ret_entry)
 {
-	const struct fs_ops *fs;
-	struct fs_entry entry;
-	struct file f;
+	const struct fs_ops *fs = NULL;
+	struct fs_entry entry = {0};
+	struct file f = {.flags = 0};
 	int r = vfs_fs(&fs);
 
 	if (r == 0)
@@ -346,9 +346,9 @@ CELL_EXPORT_BLOCKING(vfs_readdir);
 
 int vfs_file_stat(struct vfs_file file, struct fs_stat *ret_stat)
 {
-	const struct fs_ops *fs;
-	struct fs_stat stat;
-	struct file f;
+	const struct fs_ops *fs = NULL;
+	struct fs_stat stat = {0};
+	struct file f = {.flags = 0};
 	int r = vfs_fs(&fs);
 
 	if (r == 0)

@@ -39,7 +39,7 @@ int vfs_fs(const struct fs_ops **ret_fs)
 
 static int vfs_init(const struct cell_boot *boot)
 {
-	struct heap_type type;
+	struct heap_type type = {0};
 
 	(void)boot;
 	return vfs_type(&type);
@@ -50,10 +50,10 @@ CELL_PROVIDE(cell_ops, vfs) = {.init = vfs_init};
 
 int vfs_stat(const char *path, struct fs_stat *ret_stat)
 {
-	const struct fs_ops *fs;
-	struct fs_stat stat;
-	struct fs_node node;
-	bool directory;
+	const struct fs_ops *fs = NULL;
+	struct fs_stat stat = {0};
+	struct fs_node node = {{0}};
+	bool directory = false;
 	int r = vfs_fs(&fs);
 
 	if (r == 0)
@@ -71,9 +71,9 @@ CELL_EXPORT_BLOCKING(vfs_stat);
 
 int vfs_mkdir(const char *path)
 {
-	const struct fs_ops *fs;
-	struct vfs_place place;
-	struct fs_node node;
+	const struct fs_ops *fs = NULL;
+	struct vfs_place place = {.directory = false};
+	struct fs_node node = {{0}};
 	int r = vfs_fs(&fs);
 
 	if (r == 0)
@@ -88,8 +88,8 @@ CELL_EXPORT_BLOCKING(vfs_mkdir);
 
 static int remove_entry(const char *path, enum fs_kind kind)
 {
-	const struct fs_ops *fs;
-	struct vfs_place place;
+	const struct fs_ops *fs = NULL;
+	struct vfs_place place = {.directory = false};
 	int r = vfs_fs(&fs);
 
 	if (r == 0)
@@ -118,8 +118,8 @@ CELL_EXPORT_BLOCKING(vfs_unlink);
 /* A '/' behind a name asks for a directory. */
 static int check_directory(const struct fs_ops *fs, const struct vfs_place *place)
 {
-	struct fs_node node;
-	struct fs_stat stat;
+	struct fs_node node = {{0}};
+	struct fs_stat stat = {0};
 	int r = fs->lookup(place->dir, &place->name, &node);
 
 	if (r == 0)
@@ -131,8 +131,8 @@ static int check_directory(const struct fs_ops *fs, const struct vfs_place *plac
 
 int vfs_rename(const char *from, const char *to)
 {
-	struct vfs_place old, new;
-	const struct fs_ops *fs;
+	struct vfs_place old = {.directory = false}, new = old;
+	const struct fs_ops *fs = NULL;
 	int r = vfs_fs(&fs);
 
 	if (r == 0)

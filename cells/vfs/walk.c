@@ -6,7 +6,7 @@ int vfs_resolve(const struct fs_ops *fs, const char *path, struct fs_node *ret_n
 {
 	char copy[VFS_PATH_MAX];
 	struct fs_name name;
-	struct fs_node node;
+	struct fs_node node = {{0}};
 	struct path p;
 	int r = path_open(path, copy, &p);
 
@@ -34,7 +34,7 @@ static bool is_dotdot(const struct fs_name *name)
 int vfs_place(const struct fs_ops *fs, const char *path, struct vfs_place *ret_place)
 {
 	char copy[VFS_PATH_MAX];
-	struct fs_node dir;
+	struct fs_node dir = {{0}};
 	struct path p;
 	int r = path_open(path, copy, &p);
 

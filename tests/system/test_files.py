@@ -57,21 +57,22 @@ class Console:
         self.process = subprocess.Popen([harness.CTL, *vm.target, "console"], env=vm.sandbox.env, stdin=terminal,
                                         stdout=terminal, stderr=terminal)
         os.close(terminal)
-        self.read_until("detaches")
-        self.type("\r")  # whether a prompt was there before or not
+        self.read_until("detaches\n")
+        os.write(self.keys, b"zz-sync\r")  # behind whatever prompts there are
+        self.read_until("try help\ntheseus> ")
 
     def read_until(self, end):
         text, limit = "", time.monotonic() + LIMIT
         while not text.endswith(end):
             left = limit - time.monotonic()
             expect(left > 0 and select.select([self.keys], [], [], left)[0], f"no {end!r} after {text!r}")
-            text = (text + os.read(self.keys, 4096).decode()).rstrip("\r\n")
+            text += os.read(self.keys, 4096).decode().replace("\r", "")
         return text
 
     def type(self, keys):
-        """What is shown until the next prompt, one line a row, carriage returns left out."""
+        """What is shown until the next prompt, one line a row."""
         os.write(self.keys, keys.encode())
-        return self.read_until("theseus> ").replace("\r", "").split("\n")[1:-1]
+        return self.read_until("theseus> ").split("\n")[1:-1]
 
     def close(self):
         os.write(self.keys, b"\x1d")

@@ -27,6 +27,12 @@ enum cell_quiescence {
 	CELL_QUIESCE_IDLE = 1, /* only while no task is inside */
 };
 
+/*
+ * May the cell be given fresh state while the system runs (swap_restart())? ALWAYS: init
+ * finds again what the cell must know, nobody holds addresses of its state, and its interface
+ * tables may be called before init is done. For cells that run no service and were not linked
+ * by the seed.
+ */
 enum cell_restart {
 	CELL_RESTART_NEVER = 0,
 	CELL_RESTART_ALWAYS = 1,
