@@ -165,15 +165,13 @@ static int prepare(struct record *record, const struct channel_case *cases, unsi
 	for (unsigned i = 0; i < n; i++) {
 		struct link *link = &record->links[i];
 
-		if (channel_info(cases[i].end, &info) < 0)
-			info.bytes = 0; /* the end is closed: it will turn out */
 		*link = (struct link){.record = record,
 				      .end = cases[i].end,
 				      .message = at + (size_t)i * CHANNEL_MESSAGE_MAX,
-				      .bytes = info.bytes,
 				      .index = i};
-		if (end_side(link->end) == SENDING)
-			memcpy(link->message, cases[i].message, link->bytes);
+		/* an end that is closed already will turn out in enter() */
+		if (end_side(link->end) == SENDING && channel_info(link->end, &info) == 0)
+			memcpy(link->message, cases[i].message, info.bytes);
 	}
 	record->n = n;
 	return 0;
@@ -189,6 +187,7 @@ static int enter(struct channel *channel, struct link *link)
 		r = -EPIPE;
 	if (r < 0)
 		return r;
+	link->bytes = channel->ring.bytes;
 	transfer_link(channel, link);
 	transfer_serve(channel);
 	return side == RECEIVING && channel->n_ends[SENDING] == 0 ? -EPIPE : 0;
