@@ -341,6 +341,51 @@ static void test_cells(void **state)
 	assert_null(strchr(fx->out, '\033'));
 }
 
+static void test_tasks(void **state)
+{
+	struct fixture *fx = *state;
+
+	start(fx);
+	assert_int_equal(run(fx, "--json tasks"), 0);
+	assert_string_equal(field(fx, "schema"), "theseus.tasks/1");
+	assert_string_equal(member(first_of(fx, "tasks"), "id"), "4294967296");
+	assert_string_equal(member(first_of(fx, "tasks"), "name"), "agent");
+	assert_string_equal(member(first_of(fx, "tasks"), "state"), "blocked");
+	assert_string_equal(member(first_of(fx, "tasks"), "cpu_time_ns"), "5000");
+	assert_out_has(fx->out, "\"restarts\":2"); /* of the second answer */
+	assert_int_equal(run(fx, "tasks"), 0);
+	assert_out_has(fx->out, "0x100000002");
+}
+
+static void test_task_show(void **state)
+{
+	struct fixture *fx = *state;
+
+	start(fx);
+	assert_int_equal(run(fx, "--json task show agent"), 0);
+	assert_string_equal(field(fx, "schema"), "theseus.task-show/1");
+	assert_string_equal(member(first_of(fx, "stack"), "function"), "console_read");
+	assert_int_equal(run(fx, "task show 0x100000002"), 0);
+	assert_out_has(fx->out, "virtio_console:console_read+0x34");
+	assert_int_equal(run(fx, "task show 4294967298"), 0);
+	assert_int_equal(run(fx, "--json task show nobody"), CTL_FAILED);
+	assert_string_equal(field(fx, "code"), "no-such-task");
+	assert_int_equal(run(fx, "--json task show twin"), CTL_FAILED);
+	assert_string_equal(field(fx, "code"), "ambiguous-task");
+	assert_int_equal(run(fx, "task show 0x900000000"), CTL_FAILED);
+	assert_int_equal(run(fx, "task show 12monkeys"), CTL_FAILED);
+	assert_int_equal(run(fx, "task show"), CTL_USAGE);
+}
+
+static void test_tasks_without_end(void **state)
+{
+	struct fixture *fx = *state;
+
+	fx->peer.stuck_tasks = true;
+	start(fx);
+	assert_int_not_equal(run(fx, "tasks"), 0);
+}
+
 static void test_cell_show_and_deps(void **state)
 {
 	struct fixture *fx = *state;
@@ -429,8 +474,9 @@ static void test_symbols(void **state)
 static void test_hostile_text(void **state)
 {
 	struct fixture *fx = *state;
-	static const char *const lines[] = {"status", "cells", "log", "cell show greeter",
-					    "metrics"};
+	static const char *const lines[] = {
+		"status", "cells", "log", "cell show greeter", "tasks", "task show 0x100000001",
+		"metrics"};
 
 	/* Neither a terminal nor a JSON reader gets what the guest would like it to. */
 	fx->peer.hostile_text = true;
@@ -1064,6 +1110,9 @@ int main(int argc, char **argv)
 		T(test_changing_needs_a_name),
 		T(test_cells),
 		T(test_cell_show_and_deps),
+		T(test_tasks),
+		T(test_task_show),
+		T(test_tasks_without_end),
 		T(test_status),
 		T(test_symbols),
 		T(test_hostile_text),

@@ -19,6 +19,8 @@ int cmd_log(struct ctl *c, int argc, char **argv);     /* log.c */
 int cmd_cells(struct ctl *c, int argc, char **argv); /* cells.c */
 int cmd_cell_show(struct ctl *c, int argc, char **argv);
 int cmd_cell_deps(struct ctl *c, int argc, char **argv);
+int cmd_tasks(struct ctl *c, int argc, char **argv); /* tasks.c */
+int cmd_task_show(struct ctl *c, int argc, char **argv);
 int cmd_cell_new(struct ctl *c, int argc, char **argv);     /* cell-new.c */
 int cmd_cell_build(struct ctl *c, int argc, char **argv);   /* cell-build.c */
 int cmd_cell_inspect(struct ctl *c, int argc, char **argv); /* cell-inspect.c */

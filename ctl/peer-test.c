@@ -173,6 +173,55 @@ static void on_cells(struct session *s, uint64_t id, const Theseus__CellsGet *ge
 	respond(s, id, &r);
 }
 
+/*
+ * Three tasks in two answers, two of one name; with stuck_tasks set the answers never end.
+ * Blocked ones have a stack when they are asked for by id.
+ */
+static void on_tasks(struct session *s, uint64_t id, const Theseus__TasksGet *get)
+{
+	static const char *const names[3] = {"agent", "twin", "twin"};
+	Theseus__Response r = THESEUS__RESPONSE__INIT;
+	Theseus__TasksReply reply = THESEUS__TASKS_REPLY__INIT;
+	Theseus__TaskRow rows[3], *list[3];
+	Theseus__StackFrame frame, *stack[1] = {&frame};
+	size_t n = 0;
+
+	theseus__stack_frame__init(&frame);
+	frame.pc = 0x600000001234;
+	frame.cell = str("virtio_console");
+	frame.function = str("console_read");
+	frame.offset = 0x34;
+	for (uint32_t i = get->from; i < 3; i++) {
+		theseus__task_row__init(&rows[n]);
+		rows[n].id = 1ull << 32 | i;
+		rows[n].name = str(s->p->hostile_text ? EVIL : names[i]);
+		rows[n].state = str("blocked");
+		rows[n].cell = str("service");
+		rows[n].cpu_time_ns = 5000;
+		rows[n].restarts = i;
+		rows[n].stack = stack;
+		rows[n].n_stack = get->id ? 1 : 0;
+		if ((get->id && rows[n].id != get->id) ||
+		    (*get->name && strcmp(get->name, names[i]) != 0))
+			continue;
+		list[n] = &rows[n];
+		n++;
+		if (!get->id && i == 1) {
+			reply.next = s->p->stuck_tasks ? 1 : 2;
+			break;
+		}
+	}
+	if (get->id && !n) {
+		refuse(s, id, THESEUS__STATUS__STATUS_NOT_FOUND);
+		return;
+	}
+	reply.tasks = list;
+	reply.n_tasks = n;
+	r.body_case = THESEUS__RESPONSE__BODY_TASKS;
+	r.tasks = &reply;
+	respond(s, id, &r);
+}
+
 /* greeter <- caller, command; nothing else. */
 static void on_deps(struct session *s, uint64_t id, const Theseus__CellDeps *get)
 {
@@ -398,6 +447,9 @@ static void on_request(struct session *s, const struct frame *f)
 		break;
 	case THESEUS__REQUEST__BODY_CELLS:
 		on_cells(s, id, req->cells);
+		break;
+	case THESEUS__REQUEST__BODY_TASKS:
+		on_tasks(s, id, req->tasks);
 		break;
 	case THESEUS__REQUEST__BODY_CELL_DEPS:
 		on_deps(s, id, req->cell_deps);

@@ -212,6 +212,54 @@ void json_ended(const struct ctl *c, const char *name, const Theseus__VmExit *ex
 	print(o);
 }
 
+static void fill_task(json *o, const Theseus__TaskRow *task)
+{
+	add_u64(o, "id", task->id);
+	add_text(o, "name", task->name);
+	add_text(o, "state", task->state);
+	add_u64(o, "cpu", task->cpu);
+	add_text(o, "cell", task->cell);
+	add_u64(o, "cpu_time_ns", task->cpu_time_ns);
+	add_u64(o, "restarts", task->restarts);
+	add_u64(o, "switches", task->switches);
+	add_u64(o, "affinity", task->affinity);
+	add(o, "priority", json_object_new_int(task->priority));
+	add_u64(o, "stack_bytes", task->stack_bytes);
+	add_u64(o, "stack_used", task->stack_used);
+}
+
+void json_tasks(const struct ctl *c, const Theseus__TaskRow *const *rows, size_t n)
+{
+	json *o = new_answer(c), *list = json_object_new_array();
+
+	for (size_t i = 0; i < n; i++) {
+		json *task = json_object_new_object();
+
+		fill_task(task, rows[i]);
+		json_object_array_add(list, task);
+	}
+	add(o, "tasks", list);
+	print(o);
+}
+
+void json_task(const struct ctl *c, const Theseus__TaskRow *task)
+{
+	json *o = new_answer(c), *list = json_object_new_array();
+
+	fill_task(o, task);
+	for (size_t i = 0; i < task->n_stack; i++) {
+		json *frame = json_object_new_object();
+
+		add_u64(frame, "pc", task->stack[i]->pc);
+		add_text(frame, "cell", task->stack[i]->cell);
+		add_text(frame, "function", task->stack[i]->function);
+		add_u64(frame, "offset", task->stack[i]->offset);
+		json_object_array_add(list, frame);
+	}
+	add(o, "stack", list);
+	print(o);
+}
+
 static void fill_cell(json *o, const Theseus__CellRow *cell)
 {
 	add_text(o, "name", cell->name);

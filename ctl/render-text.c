@@ -203,6 +203,59 @@ void text_ended(const struct ctl *c, const char *name, const Theseus__VmExit *ex
 
 /* ---- cells ---- */
 
+void text_tasks(const struct ctl *c, const Theseus__TaskRow *const *rows, size_t n)
+{
+	static const char *const headers[] = {"ID",    "TASK",      "STATE",  ">CPU", ">TIME",
+					      ">PRIO", ">RESTARTS", ">STACK", "CELL"};
+	char a[FORMAT_MAX], b[FORMAT_MAX];
+	struct table t;
+
+	(void)c;
+	table_init(&t, headers, sizeof(headers) / sizeof(headers[0]));
+	for (size_t i = 0; i < n; i++) {
+		table_add(&t, "%#llx", ull(rows[i]->id));
+		table_add(&t, "%s", rows[i]->name);
+		table_add(&t, "%s", rows[i]->state);
+		table_add(&t, "%u", rows[i]->cpu);
+		table_add(&t, "%s", format_ns(rows[i]->cpu_time_ns, a));
+		table_add(&t, "%d", rows[i]->priority);
+		table_add(&t, "%u", rows[i]->restarts);
+		table_add(&t, "%s",
+			  rows[i]->stack_used ? format_bytes(rows[i]->stack_used, b) : "-");
+		table_add(&t, "%s", *rows[i]->cell ? rows[i]->cell : "-");
+	}
+	table_print(&t);
+}
+
+static void put_frame(const Theseus__StackFrame *frame)
+{
+	printf("  %#llx ", ull(frame->pc));
+	put_text(*frame->cell ? frame->cell : "?", NULL);
+	(void)putchar(':');
+	put_text(*frame->function ? frame->function : "?", NULL);
+	printf("+%#llx\n", ull(frame->offset));
+}
+
+void text_task(const struct ctl *c, const Theseus__TaskRow *task)
+{
+	char a[FORMAT_MAX], b[FORMAT_MAX];
+
+	(void)c;
+	printf("%-12s %#llx\n", "id", ull(task->id));
+	put_field("name", task->name, NULL);
+	put_field("state", task->state, NULL);
+	put_field("cell", *task->cell ? task->cell : "-", NULL);
+	printf("%-12s %u, may run on %#llx\n", "cpu", task->cpu, ull(task->affinity));
+	printf("%-12s %s in %llu turns\n", "time", format_ns(task->cpu_time_ns, a),
+	       ull(task->switches));
+	printf("%-12s %d\n", "priority", task->priority);
+	printf("%-12s %u\n", "restarts", task->restarts);
+	printf("%-12s %s, %s used\n", "stack", format_bytes(task->stack_bytes, a),
+	       task->stack_used ? format_bytes(task->stack_used, b) : "unknown");
+	for (size_t i = 0; i < task->n_stack; i++)
+		put_frame(task->stack[i]);
+}
+
 void text_cells(const struct ctl *c, const Theseus__CellsReply *reply)
 {
 	static const char *const headers[] = {"CELL",  "VERSION", ">GEN",  "HASH",

@@ -81,6 +81,11 @@ void json_run(const struct ctl *c, const struct run_view *run);
 void text_ended(const struct ctl *c, const char *name, const Theseus__VmExit *exit);
 void json_ended(const struct ctl *c, const char *name, const Theseus__VmExit *exit);
 
+void text_tasks(const struct ctl *c, const Theseus__TaskRow *const *rows, size_t n);
+void json_tasks(const struct ctl *c, const Theseus__TaskRow *const *rows, size_t n);
+void text_task(const struct ctl *c, const Theseus__TaskRow *task);
+void json_task(const struct ctl *c, const Theseus__TaskRow *task);
+
 void text_cells(const struct ctl *c, const Theseus__CellsReply *reply);
 void json_cells(const struct ctl *c, const Theseus__CellsReply *reply);
 void text_cell(const struct ctl *c, const Theseus__CellRow *cell);

@@ -542,6 +542,48 @@ unsigned cpu_online(void)
 	return 2;
 }
 
+/* As many as a test says, all blocked, in even slots. */
+int task_next(uint32_t *cursor, struct task_info *ret_info)
+{
+	uint32_t slot = (*cursor + 1) & ~1u;
+
+	if (slot >= 2 * fake.tasks || slot < *cursor)
+		return -ENOENT;
+	*cursor = slot + 1;
+	return task_describe((struct task_ref){slot, 1}, ret_info);
+}
+
+int task_describe(struct task_ref task, struct task_info *ret_info)
+{
+	if (task.slot >= 2 * fake.tasks || task.slot & 1 || task.generation != 1)
+		return -ESTALE;
+	*ret_info = (struct task_info){.task = task, .state = TASK_BLOCKED, .owner = {1}};
+	(void)snprintf(ret_info->name, sizeof(ret_info->name), "task%u", task.slot / 2);
+	return 0;
+}
+
+const char *task_state_name(enum task_state state)
+{
+	return state == TASK_BLOCKED ? "blocked" : "?";
+}
+
+int task_backtrace(struct task_ref task, uint64_t *ret_pcs, unsigned max)
+{
+	(void)task;
+	for (unsigned i = 0; i < 2 && i < max; i++)
+		ret_pcs[i] = 0x1000 + i;
+	return 2;
+}
+
+int loader_locate(uint64_t addr, struct loader_location *ret_location)
+{
+	if (addr != 0x1000)
+		return -ENOENT;
+	*ret_location =
+		(struct loader_location){.cell = "greeter", .function = "greet", .offset = 7};
+	return 0;
+}
+
 unsigned task_count(void)
 {
 	return 5;

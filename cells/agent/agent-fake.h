@@ -15,6 +15,7 @@ struct fake {
 	int64_t allocated; /* bytes of heap and regions in use */
 	unsigned commands_run;
 	unsigned failed_services;
+	unsigned tasks;
 	int powered;         /* argument of gate_power(); 0 = not called */
 	bool hold_workers;   /* they are stuck */
 	bool out_of_memory;  /* for regions */

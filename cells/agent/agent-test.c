@@ -130,6 +130,74 @@ static void cells_are_listed(void **state)
 	expect_error(get_cells("nobody"), THESEUS__STATUS__STATUS_NOT_FOUND, "no-such-cell");
 }
 
+static Theseus__Response *get_tasks(uint64_t id, const char *name, uint32_t from)
+{
+	Theseus__Request req = THESEUS__REQUEST__INIT;
+	Theseus__TasksGet get;
+
+	theseus__tasks_get__init(&get);
+	get.id = id;
+	get.name = agent_text(name);
+	get.from = from;
+	req.body_case = THESEUS__REQUEST__BODY_TASKS;
+	req.tasks = &get;
+	return fake_call(1, &req);
+}
+
+static void tasks_are_listed_some_at_a_time(void **state)
+{
+	unsigned n = 0, answers = 0;
+	Theseus__Response *r;
+	uint32_t from = 0;
+
+	(void)state;
+	fake.tasks = 1000;
+	do {
+		r = get_tasks(0, "", from);
+		for (size_t i = 0; i < r->tasks->n_tasks; i++, n++) {
+			assert_int_equal((uint32_t)r->tasks->tasks[i]->id, 2 * n);
+			assert_string_equal(r->tasks->tasks[i]->state, "blocked");
+		}
+		assert_true(r->tasks->next == 0 || r->tasks->next > from);
+		from = r->tasks->next;
+		free_response(r);
+		answers++;
+	} while (from);
+	assert_int_equal(n, 1000);
+	assert_true(answers > 1);
+	/* beyond the end, and none at all */
+	r = get_tasks(0, "", UINT32_MAX - 1);
+	assert_int_equal(r->tasks->n_tasks, 0);
+	free_response(r);
+}
+
+static void one_task_has_its_stack(void **state)
+{
+	Theseus__Response *r;
+
+	(void)state;
+	fake.tasks = 300;
+	r = get_tasks(0, "task299", 0);
+	assert_int_equal(r->tasks->n_tasks, 1);
+	assert_int_equal(r->tasks->tasks[0]->id, 1ull << 32 | 598);
+	assert_int_equal(r->tasks->tasks[0]->n_stack, 0);
+	free_response(r);
+	r = get_tasks(1ull << 32 | 598, "", 0);
+	assert_int_equal(r->tasks->n_tasks, 1);
+	assert_int_equal(r->tasks->tasks[0]->n_stack, 2);
+	assert_string_equal(r->tasks->tasks[0]->stack[0]->function, "greet");
+	assert_int_equal(r->tasks->tasks[0]->stack[0]->offset, 7);
+	assert_string_equal(r->tasks->tasks[0]->stack[1]->cell, "");
+	free_response(r);
+	expect_error(get_tasks(2ull << 32 | 598, "", 0), THESEUS__STATUS__STATUS_NOT_FOUND,
+		     "no-such-task");
+	expect_error(get_tasks(UINT64_MAX, "", 0), THESEUS__STATUS__STATUS_NOT_FOUND,
+		     "no-such-task");
+	r = get_tasks(0, "nobody", 0);
+	assert_int_equal(r->tasks->n_tasks, 0);
+	free_response(r);
+}
+
 static void dependencies_are_listed(void **state)
 {
 	Theseus__Request req = THESEUS__REQUEST__INIT;
@@ -826,6 +894,8 @@ int main(void)
 		CASE(hello_agrees_on_a_protocol),
 		CASE(status_tells_how_it_is),
 		CASE(cells_are_listed),
+		CASE(tasks_are_listed_some_at_a_time),
+		CASE(one_task_has_its_stack),
 		CASE(dependencies_are_listed),
 		CASE(commands_run_and_answer),
 		CASE(too_many_or_too_long_words_are_refused),

@@ -6,7 +6,7 @@
  *   session.c  who is talking: one entry a client
  *   request.c  a request's life: decoding, idempotency, who serves it
  *   answer.c   a response's way out
- *   upload.c change.c exec.c info.c log.c   what requests do
+ *   upload.c change.c exec.c info.c tasks.c log.c   what requests do
  *
  * One service (`agent`) does all of it, step by step; only the two workers (`agent_exec`,
  * `agent_change`) run beside it, because they take long. They share no more than a job each.
@@ -217,6 +217,7 @@ void agent_memory_replay(const struct agent_memory *m);
 
 void agent_hello(const struct agent_call *call, const Theseus__Hello *m);
 void agent_status(const struct agent_call *call);
+void agent_tasks(const struct agent_call *call, const Theseus__TasksGet *m);
 void agent_cells(const struct agent_call *call, const Theseus__CellsGet *m);
 void agent_cell_deps(const struct agent_call *call, const Theseus__CellDeps *m);
 

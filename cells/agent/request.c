@@ -60,6 +60,8 @@ static void dispatch(const struct agent_call *call, struct agent_session *s,
 		return agent_status(call);
 	case THESEUS__REQUEST__BODY_CELLS:
 		return agent_cells(call, req->cells);
+	case THESEUS__REQUEST__BODY_TASKS:
+		return agent_tasks(call, req->tasks);
 	case THESEUS__REQUEST__BODY_CELL_DEPS:
 		return agent_cell_deps(call, req->cell_deps);
 	case THESEUS__REQUEST__BODY_UPLOAD_BEGIN:

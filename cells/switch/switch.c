@@ -28,22 +28,12 @@ _Static_assert(offsetof(struct bottom_ops, bottom) == 0, "switch.S");
 
 void switch_bottom(void) __attribute__((visibility("hidden")));
 
-/* What switch_to() leaves on a stack: switch.S. */
-struct saved {
-	uint32_t mxcsr;
-	uint16_t x87_cw;
-	uint16_t padding;
-	uint64_t r15, r14, r13, r12, rbx, rbp;
-	uint64_t rip;
-	uint64_t end[2]; /* keeps the bottom frame's calls aligned */
-};
-
 void switch_prepare(struct switch_context *ctx, uint64_t stack_top, uint64_t fs_base,
 		    const struct iface_slot *slot, uint64_t arg)
 {
-	struct saved *saved = (struct saved *)(uintptr_t)(stack_top - sizeof(*saved));
+	struct switch_saved *saved = (struct switch_saved *)(uintptr_t)(stack_top - sizeof(*saved));
 
-	*saved = (struct saved){
+	*saved = (struct switch_saved){
 		.mxcsr = MXCSR_DEFAULT,
 		.x87_cw = X87_CW_DEFAULT,
 		.r12 = (uintptr_t)slot,

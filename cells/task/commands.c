@@ -59,7 +59,7 @@ static int ps_run(struct command_io *io, int argc, const char *const *argv)
 	      "TIME/us", "SWITCHES", "STACK", "CELL");
 	while (task_next(&cursor, &task) == 0) {
 		owner_name(task.owner, owner);
-		print(io, "%-12llx %-20s %-9s %3u %12llu %10llu %6llu  %s\n",
+		print(io, "%#-12llx %-20s %-9s %3u %12llu %10llu %6llu  %s\n",
 		      (unsigned long long)task_id(task.task), task.name,
 		      task.running ? "running" : task_state_name(task.state), task.cpu,
 		      (unsigned long long)(task.cpu_time_ns / 1000),

@@ -25,8 +25,9 @@ _theseusctl_options() {
 }
 
 _theseusctl() {
-	local verbs="run ls status stop kill console log cells cell push swap-cell exec symbols metrics bench demo help"
+	local verbs="run ls status stop kill console log cells cell tasks task push swap-cell exec symbols metrics bench demo help"
 	local cell_verbs="show deps new build inspect"
+	local task_verbs="show"
 	local demo_verbs="swap"
 	local globals="--name --socket --domain --connect --json --quiet --help --version"
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
@@ -44,7 +45,7 @@ _theseusctl() {
 		*)
 			if [[ -z $verb ]]; then
 				verb=$word
-			elif [[ $verb == cell || $verb == demo ]]; then
+			elif [[ $verb == cell || $verb == task || $verb == demo ]]; then
 				verb="$verb $word"
 			fi
 			;;
@@ -73,9 +74,13 @@ _theseusctl() {
 	case $verb in
 	"" | help) mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur") ;;
 	cell) mapfile -t COMPREPLY < <(compgen -W "$cell_verbs" -- "$cur") ;;
+	task) mapfile -t COMPREPLY < <(compgen -W "$task_verbs" -- "$cur") ;;
 	demo) mapfile -t COMPREPLY < <(compgen -W "$demo_verbs" -- "$cur") ;;
 	"cell show" | "cell deps")
 		mapfile -t COMPREPLY < <(compgen -W "$(_theseusctl_ask "${target[@]}" cells)" -- "$cur")
+		;;
+	"task show")
+		mapfile -t COMPREPLY < <(compgen -W "$(_theseusctl_ask "${target[@]}" tasks)" -- "$cur")
 		;;
 	"cell build" | "cell inspect") mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 	push | swap-cell) mapfile -t COMPREPLY < <(compgen -f -- "${cur#*=}") ;;

@@ -22,6 +22,16 @@ struct switch_context {
 	uint32_t reserved;
 };
 
+/* What stands at switch_context.rsp while the task does not run; its stack goes on at `end`. */
+struct switch_saved {
+	uint32_t mxcsr;
+	uint16_t x87_cw;
+	uint16_t padding;
+	uint64_t r15, r14, r13, r12, rbx, rbp;
+	uint64_t rip;
+	uint64_t end[2]; /* of a new task: keeps the bottom frame's calls aligned */
+};
+
 /*
  * Saves the running task into @from and goes on as @to; returns when somebody switches back.
  * Keeps callee-saved registers, MXCSR, the x87 control word and the FS base. Waits for the

@@ -337,6 +337,11 @@ const char *task_state_name(enum task_state state);
  * Result: 0; -ENOENT past the end. A task that is there all the time is seen exactly once.
  */
 int task_next(uint32_t *cursor, struct task_info *ret_info) MUST_USE;
+/*
+ * Return addresses of a task that does not run, innermost first; loader_locate() tells what
+ * they are. Result: how many; -ESTALE, -EAGAIN (it runs, or did meanwhile).
+ */
+int task_backtrace(struct task_ref task, uint64_t *ret_pcs, unsigned max) MUST_USE;
 /* Result: 0, -ESTALE. */
 int task_describe(struct task_ref task, struct task_info *ret_info) MUST_USE;
 /* The head of the record of the task with this id, or NULL. Good until it is reaped: for ledgers. */
