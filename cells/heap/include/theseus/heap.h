@@ -18,7 +18,8 @@ struct heap_stats {
 /*
  * Accepts NULL. A block that is not live or whose surroundings were overwritten is a fault of
  * the caller's task (theseus/trap.h), as far as the build checks it: -Dheap=partial finds a
- * second free and an overwritten header, safe also writes past the end and after the free.
+ * second free and an overwritten header, safe also writes to the eight bytes past the end, and
+ * writes after the free to the second or third word.
  */
 void heap_free(void *p);
 
