@@ -920,19 +920,143 @@ static void test_busy(void **state)
 	shut_down();
 }
 
+/* ---- restart ---- */
+
+#define HOLD (GATE_CELL_WINDOW + 0x123450)
+
+static void *wait_ops(const struct record *base)
+{
+	const struct record_export *wait = record_find_export(base, "base_wait");
+
+	return (void *)(uintptr_t)slot_read(wait->slot).ops;
+}
+
+static void test_restart(void **state)
+{
+	struct loader_restart *restart, *second;
+	struct loader_stage *s;
+	struct record *base;
+	uint64_t at, start, end, blocks;
+	void *ops;
+
+	(void)state;
+	boot(&first);
+	base = loader_state()->namespace->cells[0];
+	at = window_addr(base->regions[LINK_STATE].at);
+	ops = wait_ops(base);
+	base->restart = CELL_RESTART_ALWAYS;
+	fake_write(at, 77, 8);
+	blocks = fake.blocks;
+	assert_int_equal(loader_restart_create("base", HOLD, &restart, &report), 0);
+	assert_int_equal(loader_restart_create("base", HOLD, &second, &report), -EBUSY);
+	assert_string_equal(report.code, "busy");
+	assert_int_equal(stage(&first, &s), -EBUSY);
+	loader_restart_range(restart, &start, &end);
+	assert_int_equal(start, cell("base").text);
+	assert_int_equal(end, cell("base").text + cell("base").text_bytes);
+	assert_ptr_equal(wait_ops(base), ops);
+	assert_int_equal(loader_restart_hold(restart), 0);
+	assert_int_equal((uintptr_t)wait_ops(base), HOLD);
+	loader_restart_reset(restart);
+	assert_int_equal(fake_read(at, 8), 0);
+	loader_restart_undo(restart);
+	assert_int_equal(fake_read(at, 8), 77);
+	loader_restart_drop(restart);
+	assert_ptr_equal(wait_ops(base), ops);
+	assert_int_equal(fake.blocks, blocks);
+	loader_restart_drop(NULL);
+	shut_down();
+}
+
+/* The state that a cell was linked with comes back, also in a version that took one over. */
+static void test_restart_initial(void **state)
+{
+	struct edition e = {.with_base = true, .with_user = true, .restartable = true};
+	struct loader_restart *restart;
+	struct loader_stage *s;
+	uint64_t at;
+
+	(void)state;
+	boot(&e);
+	for (unsigned version = 1; version <= 2; version++) {
+		at = window_addr(loader_state()->namespace->cells[0]->regions[LINK_STATE].at);
+		fake_write(at, 0, 8);
+		assert_int_equal(loader_restart_create("base", HOLD, &restart, &report), 0);
+		loader_restart_reset(restart);
+		assert_int_equal(fake_read(at, 8), 0x5a);
+		loader_restart_drop(restart);
+		fake_write(at, 99, 8);
+		e.version = "2";
+		e.with_user = false;
+		assert_int_equal(stage(&e, &s), 0);
+		assert_int_equal(loader_stage_commit(s), 0);
+		(void)loader_stage_finalise(s, false);
+		assert_int_equal(fake_read(at, 8), 99);
+	}
+	shut_down();
+}
+
+static void test_restart_refusals(void **state)
+{
+	struct loader_restart *restart;
+	uint64_t blocks;
+	void *ops;
+	int r;
+
+	(void)state;
+	boot(&first);
+	assert_int_equal(loader_restart_create("none", HOLD, &restart, &report), -ENOENT);
+	assert_string_equal(report.code, "no-such-cell");
+	assert_int_equal(loader_restart_create("base", HOLD, &restart, &report), -EPERM);
+	assert_string_equal(report.code, "never-restarted");
+	loader_state()->namespace->cells[0]->restart = CELL_RESTART_ALWAYS;
+	ops = wait_ops(loader_state()->namespace->cells[0]);
+	blocks = fake.blocks;
+	for (int64_t nth = 1;; nth++) {
+		fake.heap_fail_in = nth;
+		r = loader_restart_create("base", HOLD, &restart, &report);
+		if (r == 0)
+			break;
+		assert_int_equal(r, -ENOMEM);
+		assert_string_equal(report.code, "no-memory");
+		assert_int_equal(fake.blocks, blocks);
+	}
+	fake.heap_fail_in = 0;
+	fake.patch_fail_in = 1;
+	assert_true(loader_restart_hold(restart) < 0);
+	assert_ptr_equal(wait_ops(loader_state()->namespace->cells[0]), ops);
+	loader_restart_drop(restart);
+	assert_ptr_equal(wait_ops(loader_state()->namespace->cells[0]), ops);
+	assert_int_equal(fake.blocks, blocks);
+	shut_down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_boot),           cmocka_unit_test(test_adopt),
-		cmocka_unit_test(test_adopt_refusals), cmocka_unit_test(test_swap),
-		cmocka_unit_test(test_swap_others),    cmocka_unit_test(test_thousand_swaps),
-		cmocka_unit_test(test_quarantine),     cmocka_unit_test(test_revert),
-		cmocka_unit_test(test_patch_failures), cmocka_unit_test(test_stale_text),
-		cmocka_unit_test(test_stage_failures), cmocka_unit_test(test_provides),
-		cmocka_unit_test(test_slot_pages),     cmocka_unit_test(test_stubs),
-		cmocka_unit_test(test_stub_swaps),     cmocka_unit_test(test_new_and_gone),
-		cmocka_unit_test(test_refusals),       cmocka_unit_test(test_all_reasons),
-		cmocka_unit_test(test_no_bundle),      cmocka_unit_test(test_busy),
+		cmocka_unit_test(test_boot),
+		cmocka_unit_test(test_adopt),
+		cmocka_unit_test(test_adopt_refusals),
+		cmocka_unit_test(test_swap),
+		cmocka_unit_test(test_swap_others),
+		cmocka_unit_test(test_thousand_swaps),
+		cmocka_unit_test(test_quarantine),
+		cmocka_unit_test(test_revert),
+		cmocka_unit_test(test_patch_failures),
+		cmocka_unit_test(test_stale_text),
+		cmocka_unit_test(test_stage_failures),
+		cmocka_unit_test(test_provides),
+		cmocka_unit_test(test_slot_pages),
+		cmocka_unit_test(test_stubs),
+		cmocka_unit_test(test_stub_swaps),
+		cmocka_unit_test(test_new_and_gone),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_all_reasons),
+		cmocka_unit_test(test_no_bundle),
+		cmocka_unit_test(test_busy),
+		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_restart_refusals),
+		cmocka_unit_test(test_restart_initial),
 	};
 
 	return cmocka_run_group_tests_name("loader stages", tests, NULL, NULL);

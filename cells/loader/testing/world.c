@@ -99,6 +99,8 @@ static void base_cell(Theseus__Cell *c, struct lists *l, const struct edition *e
 	build_cell(c, "base", e->version ? e->version : "1.0.0", object);
 	c->summary = TEXT("adds and waits");
 	c->grants = e->grants;
+	if (e->restartable)
+		c->restart = THESEUS__RESTART__RESTART_ALWAYS;
 	c->sdk_abi = e->sdk_abi ? e->sdk_abi : 1;
 	if (e->schema != UINT64_MAX) {
 		c->state_schema = or_default(e->schema, 7);

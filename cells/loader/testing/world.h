@@ -29,6 +29,7 @@ struct edition {
 	bool missing_import;   /* user imports what nobody exports */
 	bool far_addend;       /* user refers to a place 4 GiB behind base_add */
 	bool wrong_hash, wrong_size, no_member, no_symbol, two_symbols;
+	bool restartable;      /* base's manifest allows a restart */
 	uint32_t sdk_abi, grants;
 	unsigned calls;        /* of base_add in user; 0 = 3 */
 	unsigned shift;        /* bytes before base's functions */
