@@ -134,13 +134,10 @@ const struct bench_row bench_rows[] = {
 	 "accounting, no FS base, no control words"},
 
 	{"spawn", G("spawn-join", 0), L("fork-exec-wait", 0), AS_BOOTED, NULL, 0.02,
-	 "a task with a stack of its own between guard pages, run and joined; a process of one "
-	 "page without libraries"},
+	 "a task on a stack between guard pages, kept from the one before, run and joined; a "
+	 "process of one page without libraries"},
 	{"spawn", G("spawn-join", 0), L("pthread-create-join", 0), AS_BOOTED, NULL, 0,
-	 "the same; glibc keeps the stacks of finished threads and maps nothing for the next"},
-
-	{"spawn", G("spawn-join", 0), L("fork-exec-wait", 0), ONE_CPU, NULL, 0,
-	 "the same on one vCPU, where nobody else's TLB must be flushed"},
+	 "the same; glibc keeps the stacks of finished threads, too"},
 
 	PART("clock", "the time of day: is read at every switch and every deadline"),
 	PART("lock", "a spinlock taken and released, nobody else wants it"),
@@ -205,6 +202,7 @@ const struct bench_row bench_rows[] = {
 	AMONG("scale", "object-create", 1, 10000, "a typed object made and destroyed among others"),
 	AMONG("scale", "object-get", 1, 10000, "a handle resolved among others"),
 	AMONG_CELLS("call", "a call to another cell"),
-	AMONG_CELLS("find-cell", "a cell looked up by its name; the loader has room for 128"),
+	AMONG_CELLS("find-cell", "a cell looked up by its name, which the loader does in order; it "
+				 "has room for 128"),
 	{NULL, NOTHING, NOTHING, NULL, NULL, 0, NULL},
 };
