@@ -10,10 +10,7 @@
 
 #include "internal.h"
 
-static void print(struct command_io *io, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void print(struct command_io *io, const char *fmt, ...)
+void task_print(struct command_io *io, const char *fmt, ...)
 {
 	size_t room = io->size - io->used;
 	va_list args;
@@ -52,19 +49,19 @@ static int ps_run(struct command_io *io, int argc, const char *const *argv)
 
 	(void)argv;
 	if (argc != 1) {
-		print(io, "usage: ps\n");
+		task_print(io, "usage: ps\n");
 		return 2;
 	}
-	print(io, "%-12s %-20s %-9s %3s %12s %10s %6s  %s\n", "ID", "NAME", "STATE", "CPU",
-	      "TIME/us", "SWITCHES", "STACK", "CELL");
+	task_print(io, "%-12s %-20s %-9s %3s %12s %10s %6s  %s\n", "ID", "NAME", "STATE", "CPU",
+		   "TIME/us", "SWITCHES", "STACK", "CELL");
 	while (task_next(&cursor, &task) == 0) {
 		owner_name(task.owner, owner);
-		print(io, "%#-12llx %-20s %-9s %3u %12llu %10llu %6llu  %s\n",
-		      (unsigned long long)task_id(task.task), task.name,
-		      task.running ? "running" : task_state_name(task.state), task.cpu,
-		      (unsigned long long)(task.cpu_time_ns / 1000),
-		      (unsigned long long)task.switches, (unsigned long long)task.stack_used,
-		      owner);
+		task_print(io, "%#-12llx %-20s %-9s %3u %12llu %10llu %6llu  %s\n",
+			   (unsigned long long)task_id(task.task), task.name,
+			   task.running ? "running" : task_state_name(task.state), task.cpu,
+			   (unsigned long long)(task.cpu_time_ns / 1000),
+			   (unsigned long long)task.switches, (unsigned long long)task.stack_used,
+			   owner);
 	}
 	return 0;
 }
@@ -77,19 +74,20 @@ static int faults_run(struct command_io *io, int argc, const char *const *argv)
 
 	(void)argv;
 	if (argc != 1) {
-		print(io, "usage: faults\n");
+		task_print(io, "usage: faults\n");
 		return 2;
 	}
-	print(io, "%llu faults since boot\n", (unsigned long long)last);
+	task_print(io, "%llu faults since boot\n", (unsigned long long)last);
 	for (uint64_t id = last > UPCALL_FAULTS_MAX ? last - UPCALL_FAULTS_MAX + 1 : 1; id <= last;
 	     id++) {
 		if (upcall_fault_get(id, &f) < 0)
 			continue;
-		print(io, "%llu: at %llu us, %s, %s:%s+0x%llx, cr2 0x%llx, task %s, cpu %u, %s\n",
-		      (unsigned long long)id, (unsigned long long)(f.time_ns / 1000), f.reason,
-		      f.cell[0] ? f.cell : "?", f.function[0] ? f.function : "?",
-		      (unsigned long long)f.offset, (unsigned long long)f.cr2, f.task_name, f.cpu,
-		      f.outcome == UPCALL_HANDLER ? "handler detached" : "landed");
+		task_print(io,
+			   "%llu: at %llu us, %s, %s:%s+0x%llx, cr2 0x%llx, task %s, cpu %u, %s\n",
+			   (unsigned long long)id, (unsigned long long)(f.time_ns / 1000), f.reason,
+			   f.cell[0] ? f.cell : "?", f.function[0] ? f.function : "?",
+			   (unsigned long long)f.offset, (unsigned long long)f.cr2, f.task_name,
+			   f.cpu, f.outcome == UPCALL_HANDLER ? "handler detached" : "landed");
 	}
 	return 0;
 }

@@ -185,6 +185,10 @@ void local_drop_all(struct task *task);
 /* Tells every cell that keeps things for tasks. A task at depth 0; may block. */
 void ledger_task_ended(uint64_t task);
 
+/* ---- commands.c ---- */
+struct command_io;
+void task_print(struct command_io *io, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
 /* ---- kill.c ---- */
 /* Under tasks()->lock: nothing more is to be done about it. */
 void kill_forget(struct task *task);

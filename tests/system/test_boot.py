@@ -47,6 +47,8 @@ def test(vm, sandbox):
     expect("no-such-cell" in error["message"], f"error: {error}")
 
     expect("hello" in vm.exec("greet").lower(), "greet")
+    expect("task:task_event_wait+" in vm.exec("bt", "swap"), "bt of a service that waits")
+    expect(vm.json("exec", "bt", "no-such-task", status=None)["status"] == 1, "bt of a task that is not there")
     expect(vm.ctl("exec", "no-such-command", status=None).status != 0, "unknown command")
     expect(vm.json("log")["records"], "the log is empty")
     vm.still_serving()

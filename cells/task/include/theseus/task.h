@@ -337,17 +337,21 @@ const char *task_state_name(enum task_state state);
  * Result: 0; -ENOENT past the end. A task that is there all the time is seen exactly once.
  */
 int task_next(uint32_t *cursor, struct task_info *ret_info) MUST_USE;
-/*
- * Return addresses of a task that does not run, innermost first; loader_locate() tells what
- * they are. Result: how many; -ESTALE, -EAGAIN (it runs, or did meanwhile).
- */
-int task_backtrace(struct task_ref task, uint64_t *ret_pcs, unsigned max) MUST_USE;
 /* Result: 0, -ESTALE. */
 int task_describe(struct task_ref task, struct task_info *ret_info) MUST_USE;
 /* The head of the record of the task with this id, or NULL. Good until it is reaped: for ledgers. */
 struct task_head *task_head(uint64_t id);
 /* Tasks that are not reaped; idle tasks are not counted and not listed. */
 unsigned task_count(void);
+
+/*
+ * Return addresses on the stack of @task, innermost first; loader_locate() tells what they are.
+ * Of the caller's own, of one that waits, and of one that runs on another CPU, which is parked
+ * shortly. Result: how many, at most @max; -ESTALE; -EAGAIN: somebody else
+ * parks CPUs; -ETIMEDOUT: a CPU cannot be parked.
+ * Context: a task at mask depth 0.
+ */
+int task_backtrace(struct task_ref task, uint64_t *ret_pcs, unsigned max) MUST_USE;
 
 /* How tasks ended, since boot. */
 struct task_stats {
