@@ -36,7 +36,7 @@
 #define AMONG_CELLS(name_, what_)                                                                  \
 	{                                                                                          \
 		"scale", G(name_, 0), G(name_, 0), "cells=60", AS_BOOTED, 0,                       \
-			what_ " with 60 more cells"                                                \
+			"with 60 more cells: " what_                                               \
 	}
 
 #define SCHED(config_, n, against_)                                                                \

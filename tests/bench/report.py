@@ -98,12 +98,12 @@ def operations(accel, report):
 def compared(report):
     yield "### What is really compared"
     yield ""
-    lines = {}
+    pairs = {}  # who is compared, by what that means
     for row in report["rows"]:
-        against = f" / {row['against']}" if "against" in row else ""
-        lines.setdefault((row["name"] + against, row["what"]), None)
-    for who, what in lines:
-        yield f"- **{who}**: {what}."
+        who = row["name"] + (f" / {row['against']}" if row.get("against", row["name"]) != row["name"] else "")
+        pairs.setdefault(row["what"], {})[who] = True
+    for what, names in pairs.items():
+        yield f"- **{', '.join(names)}**: {what}."
     yield ""
 
 
