@@ -126,9 +126,10 @@ void rwlock_pass(struct rwlock *rwlock, bool writer, bool abandoned)
 
 void rwlock_unlock_slow(struct rwlock *rwlock)
 {
-	uint64_t id;
+	uint64_t id, word = load(rwlock);
 	struct sync_task *task = sync_self(&id);
-	bool writer = (load(rwlock) & ~SYNC_FLAGS) == id;
+	/* without its flag a number of readers is the id of a task in slot 0 */
+	bool writer = !(word & SYNC_READERS) && (word & ~SYNC_FLAGS) == id;
 
 	spin_lock(&rwlock->queue.lock);
 	sync_forget(task, (uintptr_t)rwlock | (writer ? LOCK_WRITE : LOCK_READ));
