@@ -277,6 +277,9 @@ static struct service_next scan(struct swap_transaction *t)
 
 	if (t->n_ranges == 0)
 		return finalise(t, false);
+	/* who stands in old code and computes there has what is left of the transaction's time */
+	if (limit < t->deadline_ns)
+		limit = t->deadline_ns;
 	r = cpu_park_others(PARK_LIMIT_NS, &cpu);
 	if (r < 0)
 		return service_wait(clock_after(t->try_ns));

@@ -48,7 +48,9 @@ struct swap_options {
 	bool dry_run; /* checks only: afterwards the transaction is STAGED again */
 	bool has_expect_generation;
 	uint64_t expect_generation;
-	uint64_t timeout_ns; /* until the commit, else it is cancelled; 0 = SWAP_TIMEOUT_NS */
+	/* Until the commit, else it is cancelled; also how long tasks may still stand in what was
+	   replaced, at least 250 ms, until it is unmapped under them. 0 = SWAP_TIMEOUT_NS. */
+	uint64_t timeout_ns;
 };
 #define SWAP_TIMEOUT_NS 1000000000ull
 
