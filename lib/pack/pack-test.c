@@ -405,6 +405,44 @@ static void test_archive(void **state)
 	buf_done(&said);
 }
 
+/* Its writable data joins the state, whose schema then is that of these archives. */
+static void test_archive_state(void **state)
+{
+	char path[TEST_PATH], f[TEST_PATH], cmd[] = "ar", mode[] = "rc";
+	struct packed first = {0}, second = {0};
+	struct reasons reasons = {0};
+	struct buf said = {0};
+
+	(void)state;
+	test_compile(dir, "a",
+		     HEAD
+		     "int count(void);\nCELL_EXPORT(probe_wait);\n"
+		     "struct own { int calls; };\nCELL_STATE(struct own, own) = {.calls = 1};\n"
+		     "int probe_wait(uint64_t n) { return count() + own.calls + (int)n; }\n",
+		     "-ffunction-sections", includes);
+	(void)snprintf(path, sizeof(path), "%s/libcount.a", dir);
+	(void)snprintf(f, sizeof(f), "%s/f.o", dir);
+	for (unsigned i = 0; i < 2; i++) {
+		struct packed *p = i ? &second : &first;
+
+		test_compile(dir, "f",
+			     i ? "static int n; int count(void) { return n += 2; }\n"
+			       : "static int n; int count(void) { return ++n; }\n",
+			     NULL, includes);
+		(void)unlink(path);
+		assert_int_equal(child_run((char *[]){cmd, mode, path, f, NULL}, &said), 0);
+		if (pack_objects(false, path, p, &reasons) < 0)
+			fail_msg("%s", reasons_first(&reasons));
+		assert_true(p->manifest->state_bytes >= 2 * sizeof(int));
+		assert_non_null(strstr(p->manifest->state_type, "bytes of foreign archives"));
+		assert_true(p->manifest->state_schema != 0);
+	}
+	assert_true(first.manifest->state_schema != second.manifest->state_schema);
+	packed_done(&first);
+	packed_done(&second);
+	buf_done(&said);
+}
+
 /* ---- refusals ---- */
 
 static const struct refusal {
@@ -683,10 +721,11 @@ int main(void)
 		cmocka_unit_test(test_manifest),      cmocka_unit_test(test_object),
 		cmocka_unit_test(test_deterministic), cmocka_unit_test(test_debug),
 		cmocka_unit_test(test_schema),        cmocka_unit_test(test_incomplete_type),
-		cmocka_unit_test(test_unwinder),      cmocka_unit_test(test_got),
-		cmocka_unit_test(test_archive),       cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_safety),        cmocka_unit_test(test_no_types),
-		cmocka_unit_test(test_all_reasons),   cmocka_unit_test(test_inputs),
+		cmocka_unit_test(test_unwinder),      cmocka_unit_test(test_archive_state),
+		cmocka_unit_test(test_got),           cmocka_unit_test(test_archive),
+		cmocka_unit_test(test_refusals),      cmocka_unit_test(test_safety),
+		cmocka_unit_test(test_no_types),      cmocka_unit_test(test_all_reasons),
+		cmocka_unit_test(test_inputs),
 	};
 
 	if (sodium_init() < 0)
