@@ -44,6 +44,16 @@ static int64_t poll_for_ever(struct child *child)
 	return 0;
 }
 
+/* Holds nothing that only a cleanup could give back. */
+static int64_t never_poll(struct child *child)
+{
+	volatile uint64_t n = child->random;
+
+	while (child->random)
+		n++;
+	return (int64_t)n;
+}
+
 static int64_t use_heap(struct child *child)
 {
 	for (unsigned i = 0; i < 8; i++) {
@@ -118,6 +128,7 @@ const struct role roles[] = {
 	{"sleep", sleep_a_little, ENDS_BY_ITSELF, .weight = 6},
 	{"wait", wait_for_ever, ENDS_BY_KILL, .weight = 6},
 	{"poll", poll_for_ever, ENDS_BY_KILL, .weight = 6},
+	{"never polls", never_poll, ENDS_BY_KILL, .weight = 1},
 	{"heap", use_heap, ENDS_BY_ITSELF, .weight = 6},
 	{"fault leaf", fault_in_leaf, ENDS_BY_FAULT, .weight = 2},
 	{"fault callee", fault_in_callee, ENDS_BY_FAULT, .weight = 2},
@@ -129,6 +140,8 @@ const struct role roles[] = {
 	{"rwlock", use_rwlock, ENDS_BY_ITSELF, .weight = 6},
 	{"spinlock", use_spinlock, ENDS_BY_ITSELF, .weight = 6},
 	{"semaphore", use_semaphore, ENDS_BY_ITSELF, .weight = 6},
+	{"send", send_messages, ENDS_BY_ITSELF, .weight = 6},
+	{"receive", receive_messages, ENDS_BY_ITSELF, .weight = 6},
 	{"objects", leave_objects, ENDS_BY_ITSELF, .weight = 6},
 	{"region", leave_region, ENDS_BY_ITSELF, .weight = 4},
 	{"file", leave_file, ENDS_BY_ITSELF, .weight = 4},

@@ -10,10 +10,30 @@
 #define TURNS 20u
 #define OBJECT_BYTES 200u
 #define FILE_PATH 40u
+#define QUEUED 4u
+#define EXCHANGE_NS (2 * CLOCK_MS) /* there may be nobody at the other side */
+
+struct message {
+	uint64_t word, inverse;
+	char rest[48];
+};
 
 int shared_init(struct shared *shared)
 {
 	shared->semaphore = (struct semaphore)SEMAPHORE_INIT(SEMAPHORE_UNITS);
+	for (unsigned i = 0; i < CHANNELS; i++) {
+		const struct channel_attr attr = {
+			.kind = i ? CHANNEL_ASYNC : CHANNEL_RENDEZVOUS,
+			.bytes = sizeof(struct message),
+			.capacity = i ? QUEUED : 0,
+			.owner = {CELL_SELF, 0},
+		};
+		int r = channel_create(&attr, &shared->channels[i].send,
+				       &shared->channels[i].receive);
+
+		if (r < 0)
+			return r;
+	}
 	return heap_type_create(CELL_SELF, "soak", OBJECT_BYTES, OBJECT_NO_OPS, &shared->type);
 }
 
@@ -30,6 +50,11 @@ void shared_check(struct shared *shared)
 		soak_wrong("the spinlock is held");
 	if (left)
 		soak_wrong("%llu objects are left", (unsigned long long)left);
+	for (unsigned i = 0; i < CHANNELS; i++) {
+		if (channel_close(shared->channels[i].send) < 0 ||
+		    channel_close(shared->channels[i].receive) < 0)
+			soak_wrong("channel %u is gone", i);
+	}
 	r = heap_type_destroy(shared->type);
 	if (r < 0)
 		soak_wrong("the type of the objects is in use: error %d", r);
@@ -196,6 +221,42 @@ int64_t use_semaphore(struct child *child)
 		HOLDING(child);
 		if (next_random(&child->random) % 4 == 0)
 			task_yield();
+	}
+	return 0;
+}
+
+int64_t send_messages(struct child *child)
+{
+	for (unsigned i = 0; i < TURNS; i++) {
+		uint64_t word = next_random(&child->random);
+		struct message m = {.word = word, .inverse = ~word};
+		HOLDING(child);
+		int r = channel_send(soak()->shared.channels[word % CHANNELS].send, &m,
+				     clock_after(EXCHANGE_NS));
+
+		if (r == -ECANCELED)
+			return r;
+		if (r < 0 && r != -ETIMEDOUT && r != -ENOMEM)
+			soak_wrong("send: error %d", r);
+	}
+	return 0;
+}
+
+int64_t receive_messages(struct child *child)
+{
+	for (unsigned i = 0; i < TURNS; i++) {
+		uint64_t n = next_random(&child->random) % CHANNELS;
+		struct message m = {.word = 0};
+		HOLDING(child);
+		int r = channel_receive(soak()->shared.channels[n].receive, &m,
+					clock_after(EXCHANGE_NS));
+
+		if (r == -ECANCELED)
+			return r;
+		if (r < 0 && r != -ETIMEDOUT && r != -ENOMEM)
+			soak_wrong("receive: error %d", r);
+		if (r == 0 && m.inverse != ~m.word)
+			soak_wrong("a message was garbled");
 	}
 	return 0;
 }

@@ -11,12 +11,14 @@
 #ifndef SOAK_H
 #define SOAK_H
 
+#include <theseus/channel.h>
 #include <theseus/clock.h>
 #include <theseus/heap.h>
 #include <theseus/sync.h>
 #include <theseus/task.h>
 
 #define DRIVERS_MAX 16u
+#define CHANNELS 2u
 #define CHILDREN_EACH 3u /* of a driver at a time */
 
 /* How a role ends when nobody kills it. */
@@ -40,7 +42,7 @@ struct role {
 	const char *name;
 	int64_t (*run)(struct child *child);
 	enum role_end end;
-	uint32_t weight;  /* how often it is chosen */
+	uint32_t weight; /* how often it is chosen */
 };
 extern const struct role roles[];
 extern const unsigned n_roles;
@@ -67,6 +69,9 @@ struct shared {
 	struct pair by_spinlock;
 	struct semaphore semaphore;
 	struct heap_type type; /* of the objects that children leave behind */
+	struct {
+		struct channel_end send, receive;
+	} channels[CHANNELS]; /* a rendezvous and an asynchronous one */
 };
 #define SEMAPHORE_UNITS 2u
 
@@ -137,6 +142,8 @@ int64_t use_semaphore(struct child *child);
 int64_t fault_with_mutex(struct child *child);
 int64_t fault_with_rwlock(struct child *child);
 int64_t fault_with_spinlock(struct child *child);
+int64_t send_messages(struct child *child);
+int64_t receive_messages(struct child *child);
 int64_t leave_objects(struct child *child);
 int64_t leave_region(struct child *child);
 int64_t leave_file(struct child *child);
