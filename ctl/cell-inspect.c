@@ -184,7 +184,7 @@ static void text_report(const Theseus__Cell *m)
 	const Theseus__SafetyReport *r = m->report;
 
 	if (m->unsafe_reason && *m->unsafe_reason)
-		text_field("", m->unsafe_reason);
+		text_field("unsafe why", m->unsafe_reason);
 	if (!r) {
 		text_field("unsafe", "its sources were not checked");
 		return;

@@ -99,6 +99,45 @@ static void test_build_refusals(void **state)
 	buf_done(&out);
 }
 
+/* Safe is what the checker found nothing in, not what a cell says of itself. */
+static void test_build_unsafe(void **state)
+{
+	static const char text[] =
+		"#include <theseus/cell.h>\n"
+		"CELL_INFO(.name = \"x\", .version = \"1.0.0\", .summary = \"x\",\n"
+		"\t.safety = %s);\n"
+		"CELL_STATE(uint64_t *, at);\n"
+		"int x_init(uint64_t v);\n"
+		"int x_init(uint64_t v)\n{\n"
+		"\tat = (uint64_t *)v;\n\treturn 0;\n}\n";
+	char file[TEST_PATH], out_file[TEST_PATH], source[1024];
+	struct buf out = {0};
+
+	(void)state;
+	path_in(out_file, dir, "x.cells");
+	path_in(file, dir, "x.c");
+	(void)snprintf(source, sizeof(source), text, "CELL_SAFE");
+	test_write(dir, "x.c", source);
+	assert_int_equal(run(&out, "--json", "cell", "build", file, "-o", out_file), 4);
+	assert_non_null(strstr(buf_str(&out), "\"code\":\"unsafe-operation\""));
+	assert_non_null(strstr(buf_str(&out), "x.c:8"));
+	buf_done(&out);
+	(void)snprintf(source, sizeof(source), text, "CELL_UNSAFE");
+	test_write(dir, "x.c", source);
+	assert_int_equal(run(&out, "--json", "cell", "build", file, "-o", out_file), 4);
+	assert_non_null(strstr(buf_str(&out), "\"code\":\"no-reason\""));
+	buf_done(&out);
+	(void)snprintf(source, sizeof(source), text,
+		       "CELL_UNSAFE, .unsafe_reason = \"to be seen\"");
+	test_write(dir, "x.c", source);
+	assert_int_equal(run(&out, "--json", "cell", "build", file, "-o", out_file), 0);
+	buf_done(&out);
+	assert_int_equal(run(&out, "cell", "inspect", out_file, NULL, NULL, NULL), 0);
+	assert_non_null(strstr(buf_str(&out), "to be seen"));
+	assert_non_null(strstr(buf_str(&out), "int-to-pointer"));
+	buf_done(&out);
+}
+
 static void test_inspect(void **state)
 {
 	char file[TEST_PATH];
@@ -172,6 +211,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_build),
 		cmocka_unit_test(test_build_refusals),
+		cmocka_unit_test(test_build_unsafe),
 		cmocka_unit_test(test_inspect),
 		cmocka_unit_test(test_inspect_bad),
 	};
