@@ -63,6 +63,14 @@ def test(vm, sandbox):
     after = held(vm)
     for key, value in after.items():
         print(f"{key:16} {before[key]:12} {value:12}")
+    # A page table that was needed for the first time stays; what is lost is lost each time.
+    for again in range(3):
+        if after["frames"] <= before["frames"]:
+            break
+        print(f"frames: {before['frames']}, then {after['frames']}: once more")
+        before["frames"] = after["frames"]
+        soak(vm, SEED + 2 + again, min(SECONDS, 20))
+        after = held(vm)
     for key in ("tasks", "pages", "objects", "bytes", "frames"):
         expect(after[key] <= before[key], f"left over: {key} was {before[key]}, is {after[key]}")
     expect(after["unwind_failures"] == before["unwind_failures"], "stacks could not be unwound")
