@@ -11,7 +11,8 @@
 
 CELL_INFO(.name = "bench", .version = "1.0.0", .summary = "measures what operations cost",
 	  .grants = GATE_GRANT_MEMORY, .safety = CELL_UNSAFE,
-	  .unsafe_reason = "measures gate calls, touches pages by address, hands addresses to tasks");
+	  .unsafe_reason =
+		  "measures gate calls, touches pages by address, hands addresses to tasks");
 CELL_CONSUMES(bench_ops);
 
 #define TIME_MS 50u
@@ -73,6 +74,21 @@ static void report(struct command_io *io, const char *name, const struct bench *
 		       (unsigned long long)bench_ps(b->samples[0], b->ops, khz));
 }
 
+static const char *failure(int r)
+{
+	switch (r) {
+	case -ENOMEM:
+	case -EAGAIN:
+		return "no room";
+	case -ENODEV:
+		return "there is no second CPU";
+	case -EINVAL:
+		return "not with this number";
+	default:
+		return "it failed";
+	}
+}
+
 static int measure(struct command_io *io, const char *name, uint64_t param, uint64_t ms)
 {
 	OWNED(heap_drop)
@@ -92,7 +108,7 @@ static int measure(struct command_io *io, const char *name, uint64_t param, uint
 		r = ops->run(&b);
 	if (r < 0) {
 		command_printf(io, "bench: %s %llu: %s (%d)\n", name, (unsigned long long)param,
-			       r == -ENOMEM || r == -EAGAIN ? "no room" : "it failed", r);
+			       failure(r), r);
 		return 1;
 	}
 	report(io, name, &b);
