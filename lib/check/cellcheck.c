@@ -8,7 +8,8 @@
  *   options: -o FILE  -d DEPFILE  -r ROOT  -w DIR (own, beside the sources' folders)  -l FOREIGN
  *
  * The second form is the build's: COMMANDS says how the objects are made. ROOT is the tree of
- * the sources: a source outside was generated, and counts as foreign.
+ * the sources. A source outside of it, or below the folder of COMMANDS, where the build
+ * writes, was generated, and counts as foreign.
  *
  * Status: 0; 1 where sources cannot be read, with the reasons in the report; 2 for wrong use.
  */
@@ -92,6 +93,16 @@ static bool below(const char *root, const char *path)
 	return found;
 }
 
+static bool generated(const struct options *o, const char *path)
+{
+	const char *slash = strrchr(o->commands, '/');
+	char *build = slash ? strndup(o->commands, (size_t)(slash - o->commands)) : strdup(".");
+	bool found = (build && below(build, path)) || (o->root && !below(o->root, path));
+
+	free(build);
+	return found;
+}
+
 static int check_commands(struct options *o, struct safety *ret_safety, struct buf *depends,
 			  struct reasons *reasons)
 {
@@ -101,7 +112,7 @@ static int check_commands(struct options *o, struct safety *ret_safety, struct b
 	int r = commands_load(o->commands, o->rest, &c, reasons);
 
 	for (size_t i = 0; r == 0 && i < c.n && i < LIST_MAX; i++) {
-		if (!o->root || below(o->root, c.sources[i].path))
+		if (!generated(o, c.sources[i].path))
 			sources[in.n_sources++] = c.sources[i];
 		else if (o->n_foreign < LIST_MAX)
 			o->foreign[o->n_foreign++] = c.sources[i].path;
