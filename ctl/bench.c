@@ -229,8 +229,8 @@ static int bring_fillers(struct bench_run *b, uint64_t n)
 	for (uint64_t i = 0; i < n; i++) {
 		struct bundle_cell cell = bundle_cell_at(one, 0);
 
-		(void)snprintf(names[i], sizeof(names[i]), "bench_filler_%llu",
-			       (unsigned long long)i);
+		(void)snprintf(names[i], sizeof(names[i]), "bench_filler_%u",
+			       (unsigned)i);
 		cells[i] = *cell.manifest;
 		cells[i].name = names[i];
 		inputs[i] = (struct bundle_input){&cells[i], cell.object, cell.size};

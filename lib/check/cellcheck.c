@@ -67,8 +67,10 @@ static int write_depfile(const struct options *o, const struct buf *depends)
 	const char *at = buf_str(depends);
 
 	buf_printf(&b, "%s:", o->output);
-	for (; *at; at += strcspn(at, "\n"), at += *at == '\n')
-		buf_printf(&b, " %.*s", (int)strcspn(at, "\n"), at);
+	for (; *at; at += strcspn(at, "\n"), at += *at == '\n') {
+		buf_puts(&b, " ");
+		buf_put(&b, at, strcspn(at, "\n"));
+	}
 	buf_puts(&b, "\n");
 	return buf_ok(&b) ? file_write(o->depfile, b.data, b.len) : -ENOMEM;
 }
