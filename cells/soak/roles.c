@@ -80,7 +80,9 @@ void fault_now(void)
 
 static int64_t fault_in_leaf(struct child *child)
 {
-	volatile uint64_t *at = (volatile uint64_t *)(uintptr_t)(child->random % 4096 & ~7ull);
+	/* never 0: the sanitizer's trap for NULL would come before the CPU's fault, and has no
+	 * landing pad */
+	volatile uint64_t *at = (volatile uint64_t *)(uintptr_t)((child->random % 4096 & ~7ull) | 8);
 	HOLDING(child);
 
 	*at = 1;
