@@ -558,6 +558,12 @@ static void test_exec(void **state)
 	assert_int_equal(run(fx, "exec --json greet"), 0);
 	assert_string_equal(field(fx, "output"), "greet\n");
 	assert_string_equal(field(fx, "status"), "0");
+	fx->peer.exec_output = "";
+	assert_int_equal(run(fx, "exec greet"), 0);
+	assert_string_equal(fx->out, "");
+	assert_string_equal(fx->err, "");
+	assert_int_equal(run(fx, "--json exec greet"), 0);
+	assert_string_equal(field(fx, "output"), "");
 }
 
 static void test_exec_status(void **state)

@@ -297,12 +297,13 @@ static void on_stage(struct session *s, uint64_t id, const Theseus__Request *req
 	Theseus__Response r = THESEUS__RESPONSE__INIT;
 	Theseus__StageReply reply = THESEUS__STAGE_REPLY__INIT;
 	Theseus__CellChange change, *list[1] = {&change};
-	bool again = !memcmp(s->p->last_id, req->idempotency_id.data, 16);
+	bool again;
 
 	if (req->idempotency_id.len != 16 || !s->data || s->received != s->size) {
 		refuse(s, id, THESEUS__STATUS__STATUS_BAD_REQUEST);
 		return;
 	}
+	again = !memcmp(s->p->last_id, req->idempotency_id.data, 16);
 	memcpy(s->p->last_id, req->idempotency_id.data, 16);
 	if (!again)
 		s->p->stages++;

@@ -433,7 +433,7 @@ void text_exec(const struct ctl *c, const Theseus__ExecReply *reply)
 		CLEANUP_FREE char *clean = clean_text(reply->output.data, reply->output.len, true);
 
 		printf("%s", clean ? clean : "");
-	} else {
+	} else if (reply->output.len) { /* protobuf has NULL for no bytes */
 		(void)fwrite(reply->output.data, 1, reply->output.len, stdout);
 	}
 	if (reply->truncated)
