@@ -174,8 +174,8 @@ int run_init(void) MUST_USE;
 /* ---- sleep.c ---- */
 /* Ends a wait of @task if it waits. Any context. */
 bool sleep_end(struct task *task, int result);
-/* Deadlines of this CPU that have come. Masked. */
-void sleep_expire(struct task_cpu *cpu, uint64_t now_ns);
+/* Deadlines of this CPU that have come. Result: the next one. Masked. */
+uint64_t sleep_expire(struct task_cpu *cpu, uint64_t now_ns);
 
 /* ---- local.c ---- */
 /* Drops what the task, which has ended, has behind keys. A task at depth 0; may block. */

@@ -86,8 +86,9 @@ void life_publish(struct task *task, struct task_exit exit)
 		task->next = t->reap;
 		t->reap = task;
 	}
-	spin_unlock(&t->lock);
+	/* before anybody can take it away: the reaper, unlike the task itself, does not keep it */
 	task_event_signal(&task->exited);
+	spin_unlock(&t->lock);
 }
 
 void life_end(enum task_end end, int64_t value, uint64_t fault)

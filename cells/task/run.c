@@ -78,7 +78,8 @@ static void tick(struct task_cpu *cpu, uint64_t now)
 	uint64_t left;
 	int helper;
 
-	cpu->tick_ns = CLOCK_NEVER;
+	/* first the word, then the look: who queues something here and still sees a tick relies on it */
+	__atomic_store_n(&cpu->tick_ns, CLOCK_NEVER, __ATOMIC_SEQ_CST);
 	if (!ops->contended(cpu->cpu) || current()->idle)
 		return;
 	helper = ops->helper(cpu->cpu);
@@ -101,13 +102,12 @@ static void on_timer(unsigned vector)
 
 	(void)vector;
 	cpu->armed_ns = CLOCK_NEVER;
-	sleep_expire(cpu, now);
+	next = sleep_expire(cpu, now);
 	kill = kill_expire(now);
 	if (current()->overdue)
 		percpu_write(resched, 1);
 	if (cpu->tick_ns <= now)
 		tick(cpu, now);
-	next = timer_next(&cpu->timers);
 	run_arm(cpu, next < cpu->tick_ns ? next : cpu->tick_ns);
 	run_arm(cpu, kill);
 }
@@ -249,12 +249,13 @@ static bool switch_away(struct task_cpu *cpu, struct task *from, uint64_t now)
 
 	from->cpu_time_ns += now - cpu->since_ns;
 	cpu->since_ns = now;
+	/* first the word, then the look, as in tick(): who still sees an idle CPU does not tell it */
+	if (from->idle && !to->idle)
+		__atomic_store_n(&cpu->sleeping, IDLE_AWAKE, __ATOMIC_SEQ_CST);
 	if (!to->idle && (to->overdue || sched()->contended(cpu->cpu)))
 		need_tick(cpu);
 	if (to == from)
 		return false;
-	if (from->idle)
-		__atomic_store_n(&cpu->sleeping, IDLE_AWAKE, __ATOMIC_SEQ_CST);
 	if (to->idle)
 		life_prepare(to);
 	else

@@ -17,10 +17,11 @@ bool sleep_end(struct task *task, int result)
 /* So many at once: the rest in the next interrupt, so that this one stays short. */
 #define EXPIRE_MANY 256u
 
-void sleep_expire(struct task_cpu *cpu, uint64_t now_ns)
+uint64_t sleep_expire(struct task_cpu *cpu, uint64_t now_ns)
 {
 	struct timer *timer;
 	struct task *task;
+	uint64_t next;
 
 	spin_lock(&cpu->timer_lock);
 	for (unsigned i = 0; i < EXPIRE_MANY; i++) {
@@ -30,46 +31,32 @@ void sleep_expire(struct task_cpu *cpu, uint64_t now_ns)
 		task = (struct task *)(void *)((char *)timer - offsetof(struct task, wait.timer));
 		(void)sleep_end(task, -ETIMEDOUT);
 	}
+	next = timer_next(&cpu->timers);
 	spin_unlock(&cpu->timer_lock);
+	return next;
 }
 
-/* ---- who waits for an event: a list by slots, under the event's lock ---- */
+/* ---- who waits for an event; under the event's lock ---- */
 
-static void append(struct task_event *event, struct task *task)
+static struct wait *wait_of(uint32_t slot)
 {
-	task->wait.next = 0;
-	task->wait.before = event->last;
-	if (event->last)
-		task_in(event->last - 1)->wait.next = task->slot + 1;
-	else
-		event->first = task->slot + 1;
-	event->last = task->slot + 1;
-	task->wait.linked = 1;
+	return &task_in(slot)->wait;
 }
 
-static void leave(struct task_event *event, struct task *task)
+static struct waiters waiters(struct task_event *event)
 {
-	uint32_t next = task->wait.next, before = task->wait.before;
-
-	if (before)
-		task_in(before - 1)->wait.next = next;
-	else
-		event->first = next;
-	if (next)
-		task_in(next - 1)->wait.before = before;
-	else
-		event->last = before;
-	/* from here on its wait does not look at the event again */
-	__atomic_store_n(&task->wait.linked, 0, __ATOMIC_RELEASE);
+	return (struct waiters){&event->first, &event->last, wait_of};
 }
 
 /* Ends the first wait; one that something else has ended does not count. */
 static bool wake_first(struct task_event *event)
 {
-	struct task *task = task_in(event->first - 1);
+	uint32_t slot;
+	bool ended = waiters_end_first(waiters(event), 0, &slot);
 
-	leave(event, task);
-	return sleep_end(task, 0);
+	if (ended)
+		run_wake(task_in(slot), SCHED_WAKE);
+	return ended;
 }
 
 void task_event_signal(struct task_event *event)
@@ -102,7 +89,7 @@ static bool link_to(struct task_event *event, uint64_t seen, struct task *task)
 	wait = event->count <= seen;
 	if (wait) {
 		task->wait.event = event;
-		append(event, task);
+		waiters_append(waiters(event), task->slot);
 		__atomic_store_n(&task->state, TASK_BLOCKED, __ATOMIC_RELAXED);
 		wait_begin(&task->wait);
 	}
@@ -116,7 +103,7 @@ static void unlink_from(struct task_event *event, struct task *task)
 		return;
 	spin_lock(&event->lock);
 	if (task->wait.linked)
-		leave(event, task);
+		waiters_remove(waiters(event), &task->wait);
 	spin_unlock(&event->lock);
 }
 

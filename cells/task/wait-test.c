@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include <theseus/spinlock.h>
+
 #include "wait.h"
 
 static void a_wait_ends_once_with_the_first_result(void **state)
@@ -54,6 +56,71 @@ static void *first(void *arg)
 {
 	race_as(arg, 0);
 	return NULL;
+}
+
+/* ---- a signal that comes late ---- */
+
+#define LATE_ROUNDS 100000u
+
+struct late {
+	struct spinlock lock;
+	uint32_t first, last, stop;
+};
+static struct wait late_wait;
+
+static struct wait *late_of(uint32_t slot)
+{
+	(void)slot;
+	return &late_wait;
+}
+
+static void *signals_all_the_time(void *arg)
+{
+	struct late *late = arg;
+	struct waiters list = {&late->first, &late->last, late_of};
+	uint32_t slot;
+
+	while (!__atomic_load_n(&late->stop, __ATOMIC_RELAXED)) {
+		spin_lock(&late->lock);
+		if (late->first)
+			(void)waiters_end_first(list, 0, &slot);
+		spin_unlock(&late->lock);
+	}
+	return NULL;
+}
+
+/* Waits, times out, and waits for something else: the first event's signal is not for that. */
+static void a_signal_ends_no_later_wait(void **state)
+{
+	struct late late = {.first = 0};
+	struct waiters list = {&late.first, &late.last, late_of};
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, signals_all_the_time, &late), 0);
+	for (unsigned i = 0; i < LATE_ROUNDS; i++) {
+		spin_lock(&late.lock);
+		waiters_append(list, 0);
+		wait_begin(&late_wait);
+		spin_unlock(&late.lock);
+		for (unsigned k = i % 64; k > 0; k--)
+			__builtin_ia32_pause();
+		(void)wait_end(&late_wait, -ETIMEDOUT);
+		if (__atomic_load_n(&late_wait.linked, __ATOMIC_ACQUIRE)) {
+			spin_lock(&late.lock);
+			if (late_wait.linked)
+				waiters_remove(list, &late_wait);
+			spin_unlock(&late.lock);
+		}
+		(void)wait_take(&late_wait);
+		wait_begin(&late_wait);
+		for (unsigned k = 0; k < 16; k++)
+			__builtin_ia32_pause();
+		assert_true(wait_end(&late_wait, -ETIMEDOUT));
+		(void)wait_take(&late_wait);
+	}
+	__atomic_store_n(&late.stop, 1, __ATOMIC_RELAXED);
+	assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
 static void of_two_that_end_it_one_wins(void **state)
@@ -170,6 +237,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_wait_ends_once_with_the_first_result),
+		cmocka_unit_test(a_signal_ends_no_later_wait),
 		cmocka_unit_test(of_two_that_end_it_one_wins),
 		cmocka_unit_test(timers_expire_in_order_of_deadline),
 		cmocka_unit_test(a_removed_timer_does_not_expire),

@@ -51,4 +51,58 @@ static inline int wait_take(struct wait *w)
 	return (int)(int32_t)(word >> 32);
 }
 
+/*
+ * Who waits for an event: a list by slots, under the event's lock. @of: the wait of a slot.
+ * Whoever is in it takes itself out under that lock when its wait is over, unless it sees that it
+ * is out already: then it goes on, to its next wait or to its end, without the lock.
+ */
+struct waiters {
+	uint32_t *first, *last; /* slot + 1; 0 = none */
+	struct wait *(*of)(uint32_t slot);
+};
+
+static inline void waiters_append(struct waiters list, uint32_t slot)
+{
+	struct wait *w = list.of(slot);
+
+	w->next = 0;
+	w->before = *list.last;
+	if (*list.last)
+		list.of(*list.last - 1)->next = slot + 1;
+	else
+		*list.first = slot + 1;
+	*list.last = slot + 1;
+	w->linked = 1;
+}
+
+static inline void waiters_remove(struct waiters list, struct wait *w)
+{
+	if (w->before)
+		list.of(w->before - 1)->next = w->next;
+	else
+		*list.first = w->next;
+	if (w->next)
+		list.of(w->next - 1)->before = w->before;
+	else
+		*list.last = w->before;
+	/* from here on its wait does not look at the event again */
+	__atomic_store_n(&w->linked, 0, __ATOMIC_RELEASE);
+}
+
+/*
+ * Takes out the first of a list that is not empty, and ends its wait with @result. True: this call
+ * did, and the caller makes *ret_slot runnable. The end comes before the taking out: after that
+ * the record may be in its next wait.
+ */
+static inline bool waiters_end_first(struct waiters list, int result, uint32_t *ret_slot)
+{
+	struct wait *w = list.of(*list.first - 1);
+	bool ended;
+
+	*ret_slot = *list.first - 1;
+	ended = wait_end(w, result);
+	waiters_remove(list, w);
+	return ended;
+}
+
 #endif
