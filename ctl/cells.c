@@ -17,22 +17,12 @@ int cells_get(struct client *cl, const char *name, Theseus__Response **ret_respo
 {
 	Theseus__Request req = THESEUS__REQUEST__INIT;
 	Theseus__CellsGet get;
-	Theseus__Response *response = NULL;
-	int r;
 
 	theseus__cells_get__init(&get);
 	get.name = (char *)(uintptr_t)(name ? name : "");
 	req.body_case = THESEUS__REQUEST__BODY_CELLS;
 	req.cells = &get;
-	r = client_call(cl, &req, 0, &response);
-	if (r)
-		return r;
-	if (response->body_case != THESEUS__RESPONSE__BODY_CELLS) {
-		theseus__response__free_unpacked(response, NULL);
-		return client_fail(cl, -EPROTO, 0);
-	}
-	*ret_response = response;
-	return 0;
+	return client_call(cl, &req, 0, THESEUS__RESPONSE__BODY_CELLS, ret_response);
 }
 
 static int open_reading(struct ctl *c, struct target *target, struct client **ret_client)
@@ -87,23 +77,13 @@ static int deps_get(struct client *cl, const char *name, bool reverse,
 {
 	Theseus__Request req = THESEUS__REQUEST__INIT;
 	Theseus__CellDeps get;
-	Theseus__Response *response = NULL;
-	int r;
 
 	theseus__cell_deps__init(&get);
 	get.name = (char *)(uintptr_t)name;
 	get.reverse = reverse;
 	req.body_case = THESEUS__REQUEST__BODY_CELL_DEPS;
 	req.cell_deps = &get;
-	r = client_call(cl, &req, 0, &response);
-	if (r)
-		return r;
-	if (response->body_case != THESEUS__RESPONSE__BODY_CELL_DEPS) {
-		theseus__response__free_unpacked(response, NULL);
-		return client_fail(cl, -EPROTO, 0);
-	}
-	*ret_response = response;
-	return 0;
+	return client_call(cl, &req, 0, THESEUS__RESPONSE__BODY_CELL_DEPS, ret_response);
 }
 
 /* The cells of a graph in the order in which they were reached; each is asked for once. */

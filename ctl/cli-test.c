@@ -582,6 +582,38 @@ static void test_exec_status(void **state)
 	assert_string_equal(field(fx, "code"), "no-such-command");
 }
 
+/* ---- an answer to something else ---- */
+
+static void test_mistaken(void **state)
+{
+	static const struct {
+		Theseus__Request__BodyCase body;
+		const char *words;
+		bool bundle;
+	} rows[] = {
+		{THESEUS__REQUEST__BODY_CELLS, "cells"},
+		{THESEUS__REQUEST__BODY_CELL_DEPS, "cell deps greeter"},
+		{THESEUS__REQUEST__BODY_TASKS, "tasks"},
+		{THESEUS__REQUEST__BODY_LOG, "log"},
+		{THESEUS__REQUEST__BODY_EXEC, "exec greet"},
+		{THESEUS__REQUEST__BODY_UPLOAD_BEGIN, "push", true},
+		{THESEUS__REQUEST__BODY_UPLOAD_CHUNK, "push", true},
+		{THESEUS__REQUEST__BODY_STAGE, "push", true},
+		{THESEUS__REQUEST__BODY_SWAP, "swap-cell", true},
+	};
+	struct fixture *fx = *state;
+
+	write_bundle(fx, 300);
+	start(fx);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		fx->peer.mistaken = rows[i].body;
+		assert_int_equal(
+			run(fx, "--json %s %s", rows[i].words, rows[i].bundle ? fx->file : ""),
+			CTL_FAILED);
+		assert_string_equal(field(fx, "code"), "protocol");
+	}
+}
+
 /* ---- push, swap ---- */
 
 static void assert_upload(struct fixture *fx, size_t size)
@@ -1126,6 +1158,7 @@ int main(int argc, char **argv)
 		T(test_log_follow),
 		T(test_exec),
 		T(test_exec_status),
+		T(test_mistaken),
 		T(test_push),
 		T(test_push_bad_files),
 		T(test_push_refused),

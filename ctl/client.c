@@ -452,11 +452,14 @@ static int call_once(struct client *cl, const uint8_t *buf, size_t len, uint64_t
 	return r ? r : client_await(cl, id, id, deadline_ns, ret_response);
 }
 
-/* Hands @response (consumed) on if its status is OK. Result: exit status. */
-int client_finish(struct client *cl, Theseus__Response *response, Theseus__Response **ret_response)
+/* Hands @response (consumed) on if its status is OK and it holds @body. Result: exit status. */
+int client_finish(struct client *cl, Theseus__Response *response, Theseus__Response__BodyCase body,
+		  Theseus__Response **ret_response)
 {
 	int r = check_status(cl, response->status, response->error);
 
+	if (!r && body != THESEUS__RESPONSE__BODY__NOT_SET && response->body_case != body)
+		r = client_fail(cl, -EPROTO, 0);
 	if (r)
 		theseus__response__free_unpacked(response, NULL);
 	else
@@ -465,7 +468,7 @@ int client_finish(struct client *cl, Theseus__Response *response, Theseus__Respo
 }
 
 int client_call(struct client *cl, const Theseus__Request *req, uint64_t limit_ns,
-		Theseus__Response **ret_response)
+		Theseus__Response__BodyCase body, Theseus__Response **ret_response)
 {
 	CLEANUP_FREE uint8_t *buf = NULL;
 	Theseus__Response *response = NULL;
@@ -486,7 +489,7 @@ int client_call(struct client *cl, const Theseus__Request *req, uint64_t limit_n
 		if (r)
 			return r;
 	}
-	return r ? client_fail(cl, r, limit_ns) : client_finish(cl, response, ret_response);
+	return r ? client_fail(cl, r, limit_ns) : client_finish(cl, response, body, ret_response);
 }
 
 int client_new_id(struct client *cl, Theseus__Request *req, uint8_t buf[16])

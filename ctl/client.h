@@ -60,12 +60,13 @@ int client_hello(struct client *cl);
 /*
  * One request to the guest and its answer, within @limit_ns (0: CLIENT_LIMIT_NS). After a broken
  * link the same request is sent again over a new one. @req is borrowed; its time limit and
- * idempotency id are sent as they stand (client_new_id()).
+ * idempotency id are sent as they stand (client_new_id()). @body is what the answer must hold
+ * (NOT_SET: nothing is read from it): another one is an error of the protocol.
  * Result: 0 and *ret_response (free with theseus__response__free_unpacked) when the guest
  * said STATUS_OK, else the exit status that its answer means, with the error set.
  */
 int client_call(struct client *cl, const Theseus__Request *req, uint64_t limit_ns,
-		Theseus__Response **ret_response);
+		Theseus__Response__BodyCase body, Theseus__Response **ret_response);
 
 /* The same to theseus-vmm itself; not re-sent. A libvirt domain has none: CTL_USAGE. */
 int client_call_vm(struct client *cl, const Theseus__VmRequest *req, uint64_t limit_ns,
@@ -106,7 +107,8 @@ int client_await(struct client *cl, uint64_t first, uint64_t last, uint64_t dead
 bool client_link_broken(int r);
 int client_fail(struct client *cl, int r, uint64_t limit_ns);
 int client_reopen(struct client *cl);
-int client_finish(struct client *cl, Theseus__Response *response, Theseus__Response **ret_response);
+int client_finish(struct client *cl, Theseus__Response *response, Theseus__Response__BodyCase body,
+		  Theseus__Response **ret_response);
 
 void response_freep(Theseus__Response **r);
 void vm_response_freep(Theseus__VmResponse **r);

@@ -12,7 +12,6 @@ int exec_run(struct client *cl, int argc, char **argv, uint64_t limit_ns,
 {
 	Theseus__Request req = THESEUS__REQUEST__INIT;
 	Theseus__Exec exec;
-	Theseus__Response *response = NULL;
 	uint8_t id[16];
 	int r;
 
@@ -24,16 +23,10 @@ int exec_run(struct client *cl, int argc, char **argv, uint64_t limit_ns,
 	req.body_case = THESEUS__REQUEST__BODY_EXEC;
 	req.exec = &exec;
 	r = client_new_id(cl, &req, id);
-	if (!r)
-		r = client_call(cl, &req, limit_ns + 2 * NS_PER_SEC, &response);
 	if (r)
 		return r;
-	if (response->body_case != THESEUS__RESPONSE__BODY_EXEC) {
-		theseus__response__free_unpacked(response, NULL);
-		return client_fail(cl, -EPROTO, 0);
-	}
-	*ret_response = response;
-	return 0;
+	return client_call(cl, &req, limit_ns + 2 * NS_PER_SEC, THESEUS__RESPONSE__BODY_EXEC,
+			   ret_response);
 }
 
 int cmd_exec(struct ctl *c, int argc, char **argv)

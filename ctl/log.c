@@ -101,7 +101,7 @@ static int fetch_some(struct log_view *v, bool follow, Theseus__Response **ret_r
 	get.follow = follow;
 	req.body_case = THESEUS__REQUEST__BODY_LOG;
 	req.log = &get;
-	return client_call(v->cl, &req, 0, ret_response);
+	return client_call(v->cl, &req, 0, THESEUS__RESPONSE__BODY_LOG, ret_response);
 }
 
 int log_fetch(struct log_view *v, bool follow)
@@ -113,10 +113,6 @@ int log_fetch(struct log_view *v, bool follow)
 
 		if (r)
 			return r;
-		if (response->body_case != THESEUS__RESPONSE__BODY_LOG) {
-			theseus__response__free_unpacked(response, NULL);
-			return client_fail(v->cl, -EPROTO, 0);
-		}
 		n = response->log->n_records;
 		asked += n;
 		r = take_records(v, response);
@@ -164,11 +160,9 @@ static int guest_uptime(struct client *cl, uint64_t *ret_ns)
 
 	req.body_case = THESEUS__REQUEST__BODY_STATUS;
 	req.status = &get;
-	r = client_call(cl, &req, 0, &response);
+	r = client_call(cl, &req, 0, THESEUS__RESPONSE__BODY_GUEST, &response);
 	if (r)
 		return r;
-	if (response->body_case != THESEUS__RESPONSE__BODY_GUEST)
-		return client_fail(cl, -EPROTO, 0);
 	*ret_ns = response->guest->uptime_ns;
 	return 0;
 }

@@ -438,8 +438,9 @@ static void on_request(struct session *s, const struct frame *f)
 {
 	Theseus__Request *req = theseus__request__unpack(NULL, f->header.length, f->payload);
 	uint64_t id = f->header.request_id;
+	Theseus__Request__BodyCase body = req ? req->body_case : THESEUS__REQUEST__BODY__NOT_SET;
 
-	switch (req ? req->body_case : THESEUS__REQUEST__BODY__NOT_SET) {
+	switch (body == s->p->mistaken && body ? THESEUS__REQUEST__BODY_HELLO : body) {
 	case THESEUS__REQUEST__BODY_HELLO:
 		on_hello(s, id);
 		break;

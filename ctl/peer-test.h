@@ -30,6 +30,7 @@ struct peer {
 	bool exit_on_stop;        /* the process, as theseus-vmm does */
 	bool noise;               /* garbage and stray answers before every answer */
 	const char *build_id;     /* of the first cell: 20 bytes */
+	Theseus__Request__BodyCase mistaken; /* this one is answered as if it were Hello */
 	bool stuck_tasks;         /* the list of tasks comes to no end */
 	bool hostile_text;        /* names and texts that try to drive a terminal */
 	unsigned int log_records, log_lost, log_live; /* stored, lost before, as events after */

@@ -15,22 +15,6 @@
 #define SWAP_TIMEOUT_NS NS_PER_SEC
 #define SWAP_GRACE_NS (10 * NS_PER_SEC) /* for everything beside waiting for a safe point */
 
-static int stage_bundle(struct client *cl, const uint8_t *data, size_t len, uint64_t limit_ns,
-			Theseus__Response **ret_response)
-{
-	Theseus__Response *response = NULL;
-	int r = client_stage(cl, data, len, limit_ns, &response);
-
-	if (r)
-		return r;
-	if (response->body_case != THESEUS__RESPONSE__BODY_STAGE) {
-		theseus__response__free_unpacked(response, NULL);
-		return client_fail(cl, -EPROTO, 0);
-	}
-	*ret_response = response;
-	return 0;
-}
-
 /* Gives a stage back. What failed before is what counts: an error here is not reported. */
 static void drop_stage(struct client *cl, uint64_t stage)
 {
@@ -45,7 +29,7 @@ static void drop_stage(struct client *cl, uint64_t stage)
 	req.body_case = THESEUS__REQUEST__BODY_STAGE_DROP;
 	req.stage_drop = &drop;
 	if (!client_new_id(cl, &req, id))
-		(void)client_call(cl, &req, 0, &response);
+		(void)client_call(cl, &req, 0, THESEUS__RESPONSE__BODY__NOT_SET, &response);
 	ctl_error_clear(cl->ctl);
 	cl->ctl->error = saved;
 }
@@ -87,13 +71,11 @@ static int swap_stage(struct client *cl, const struct swap_config *config, uint6
 	req.swap = &swap;
 	r = client_new_id(cl, &req, id);
 	if (!r)
-		r = client_call(cl, &req, config->timeout_ns + SWAP_GRACE_NS, &response);
+		r = client_call(cl, &req, config->timeout_ns + SWAP_GRACE_NS,
+				THESEUS__RESPONSE__BODY_SWAP, &response);
 	if (r)
 		return r;
-	if (response->body_case != THESEUS__RESPONSE__BODY_SWAP)
-		r = client_fail(cl, -EPROTO, 0);
-	else
-		r = check_result(cl, response->swap);
+	r = check_result(cl, response->swap);
 	if (r)
 		theseus__response__free_unpacked(response, NULL);
 	else
@@ -110,7 +92,7 @@ int swap_run(struct client *cl, const struct swap_config *config, struct swap_re
 
 	start = now_ns();
 	if (!r && config->data) {
-		r = stage_bundle(cl, config->data, config->len, STAGE_LIMIT_NS, &staged);
+		r = client_stage(cl, config->data, config->len, STAGE_LIMIT_NS, &staged);
 		if (r)
 			return r;
 		result.stage = staged->stage->stage;
@@ -147,7 +129,7 @@ int cmd_push(struct ctl *c, int argc, char **argv)
 	if (!r)
 		r = client_open(c, &target, &cl);
 	if (!r)
-		r = stage_bundle(cl, data, len, limit_ns, &response);
+		r = client_stage(cl, data, len, limit_ns, &response);
 	if (!r)
 		(c->json ? json_stage : text_stage)(c, response->stage);
 	return r;

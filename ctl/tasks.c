@@ -32,20 +32,10 @@ static void task_list_free(struct task_list **list)
 static int ask(struct client *cl, const Theseus__TasksGet *get, Theseus__Response **ret_response)
 {
 	Theseus__Request req = THESEUS__REQUEST__INIT;
-	Theseus__Response *response = NULL;
-	int r;
 
 	req.body_case = THESEUS__REQUEST__BODY_TASKS;
 	req.tasks = (Theseus__TasksGet *)(uintptr_t)get;
-	r = client_call(cl, &req, 0, &response);
-	if (r)
-		return r;
-	if (response->body_case != THESEUS__RESPONSE__BODY_TASKS) {
-		theseus__response__free_unpacked(response, NULL);
-		return client_fail(cl, -EPROTO, 0);
-	}
-	*ret_response = response;
-	return 0;
+	return client_call(cl, &req, 0, THESEUS__RESPONSE__BODY_TASKS, ret_response);
 }
 
 /* Takes @answer over. Result: 0, -ENOMEM. */

@@ -32,11 +32,11 @@ static int take_reply(struct upload *u, Theseus__Response *response)
 	CLEANUP_RESPONSE Theseus__Response *ok = NULL;
 	const Theseus__UploadReply *reply;
 
-	u->status = client_finish(u->cl, response, &ok);
+	u->status = client_finish(u->cl, response, THESEUS__RESPONSE__BODY_UPLOAD, &ok);
 	if (u->status)
 		return -ECANCELED;
-	reply = ok->body_case == THESEUS__RESPONSE__BODY_UPLOAD ? ok->upload : NULL;
-	if (!reply || reply->received > u->sent || reply->received < u->received)
+	reply = ok->upload;
+	if (reply->received > u->sent || reply->received < u->received)
 		return -EPROTO;
 	u->received = reply->received;
 	u->credit = reply->credit;
@@ -139,7 +139,7 @@ static int stage(struct upload *u, const uint8_t id[16], Theseus__Response **ret
 		r = client_await(u->cl, request_id, request_id, u->deadline_ns, &response);
 	if (r)
 		return r;
-	u->status = client_finish(u->cl, response, ret_response);
+	u->status = client_finish(u->cl, response, THESEUS__RESPONSE__BODY_STAGE, ret_response);
 	return u->status ? -ECANCELED : 0;
 }
 

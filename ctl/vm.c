@@ -43,21 +43,11 @@ static int guest_ask(struct client *cl, Theseus__Response **ret_response)
 {
 	Theseus__Request req = THESEUS__REQUEST__INIT;
 	Theseus__StatusGet get = THESEUS__STATUS_GET__INIT;
-	Theseus__Response *response = NULL;
-	int r;
 
 	req.body_case = THESEUS__REQUEST__BODY_STATUS;
 	req.status = &get;
 	cl->hello_limit_ns = LOOK_LIMIT_NS;
-	r = client_call(cl, &req, LOOK_LIMIT_NS, &response);
-	if (r)
-		return r;
-	if (response->body_case != THESEUS__RESPONSE__BODY_GUEST) {
-		theseus__response__free_unpacked(response, NULL);
-		return client_fail(cl, -EPROTO, 0);
-	}
-	*ret_response = response;
-	return 0;
+	return client_call(cl, &req, LOOK_LIMIT_NS, THESEUS__RESPONSE__BODY_GUEST, ret_response);
 }
 
 /* The same where theseus-vmm has answered: that the guest does not is a finding, no error. */
@@ -266,7 +256,7 @@ static int stop_domain(struct client *cl, uint64_t limit_ns)
 	req.shutdown = &body;
 	r = client_new_id(cl, &req, id);
 	if (!r)
-		r = client_call(cl, &req, limit_ns, &response);
+		r = client_call(cl, &req, limit_ns, THESEUS__RESPONSE__BODY__NOT_SET, &response);
 	while (!r)
 		r = client_wait(cl, NULL, 0, 0, deadline, &none);
 	if (r != CTL_LOST)

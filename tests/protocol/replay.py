@@ -27,7 +27,7 @@ def play(listener, frames, failures):
             payload = bytes.fromhex(text)
             if side == "<":
                 # answers come in the order of the requests; an event has no id
-                sock.sendall(transcript.frame(kind, request_ids.pop(0) if kind in (2, 6) else 0, payload))
+                sock.sendall(transcript.wire.frame(kind, payload, request_ids.pop(0) if kind in (2, 6) else 0))
                 continue
             got = transcript.receive(sock, buffer)
             if not got:

@@ -13,25 +13,15 @@ tools and guests that are in use.
 import json
 import pathlib
 import struct
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "system"))
+import wire  # noqa: E402
 
 HEADER = 32
 MAGIC = 0x31534854
 # measured by theseusctl itself, so they are no part of what was agreed on
 OWN_TIMES = ("upload_ns", "push_ns")
-
-
-def crc32c(data):
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
-
-
-def frame(kind, request_id, payload):
-    head = struct.pack("<IBBHIIQI", MAGIC, 1, kind, 0, len(payload), 0, request_id, crc32c(payload))
-    return head + struct.pack("<I", crc32c(head)) + payload
 
 
 def receive(sock, buffer):
@@ -43,7 +33,7 @@ def receive(sock, buffer):
                 raise ValueError("not a frame")
             if len(buffer) >= HEADER + length:
                 payload = buffer[HEADER:HEADER + length]
-                if crc32c(payload) != crc:
+                if wire.crc32c(payload) != crc:
                     raise ValueError("wrong CRC")
                 return kind, request_id, payload, buffer[HEADER + length:]
         data = sock.recv(65536)
@@ -54,28 +44,7 @@ def receive(sock, buffer):
 
 def body_of(payload):
     """Number of the body in a Request or VmRequest: the one field from 10 up."""
-    at = 0
-
-    def varint():
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte = payload[at]
-            at += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value
-    while at < len(payload):
-        key = varint()
-        if key >> 3 >= 10:
-            return key >> 3
-        if key & 7 == 2:
-            size = varint()
-            at += size
-        else:
-            varint()
-    return 0
+    return next((number for number in wire.fields(payload) if number >= 10), 0)
 
 
 def stable(output):
