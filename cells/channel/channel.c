@@ -33,18 +33,26 @@ struct channel *channel_lock(struct channel_end end) NO_THREAD_SAFETY
 {
 	struct handle h = {
 		.type = state.channels.id, .slot = end.channel, .generation = end.generation};
+	struct channel_place *place = &state.places[end.channel % PLACES];
 	struct channel *channel;
 
-	spin_lock(&state.locks[end.channel % LOCKS]);
+	spin_lock(&place->lock);
+	if (place->generation == end.generation && place->slot == end.channel && end.generation)
+		return place->channel;
 	channel = object_get(state.channels, h);
-	if (!channel)
-		spin_unlock(&state.locks[end.channel % LOCKS]);
+	if (channel) {
+		place->slot = end.channel;
+		place->generation = end.generation;
+		place->channel = channel;
+	} else {
+		spin_unlock(&place->lock);
+	}
 	return channel;
 }
 
 void channel_unlock(struct channel *channel) NO_THREAD_SAFETY
 {
-	spin_unlock(&state.locks[channel->handle.slot % LOCKS]);
+	spin_unlock(&state.places[channel->handle.slot % PLACES].lock);
 }
 
 static void destroy(struct channel *channel)
@@ -58,11 +66,13 @@ static void destroy(struct channel *channel)
 
 void channel_unlock_free(struct channel *channel) NO_THREAD_SAFETY
 {
-	struct spinlock *lock = &state.locks[channel->handle.slot % LOCKS];
+	struct channel_place *place = &state.places[channel->handle.slot % PLACES];
 
-	if (channel->n_links == 0 && channel->n_ends[SENDING] + channel->n_ends[RECEIVING] == 0)
+	if (channel->n_links == 0 && channel->n_ends[SENDING] + channel->n_ends[RECEIVING] == 0) {
+		place->generation = 0;
 		destroy(channel);
-	spin_unlock(lock);
+	}
+	spin_unlock(&place->lock);
 }
 
 static struct end_entry *entry_of(const struct channel *channel, struct channel_end end)

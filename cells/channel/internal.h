@@ -81,11 +81,22 @@ struct channel {
 	uint32_t ends_max, first_free; /* index + 1 */
 };
 
-#define LOCKS 64u
+/*
+ * A lock for the channels of some slots, and the one of them that was used last, so that its
+ * handle needs no look-up: generations are used once, so what is gone matches no end.
+ */
+struct channel_place {
+	struct spinlock lock;
+	uint32_t slot;
+	uint64_t generation; /* 0 = none */
+	struct channel *channel;
+} __attribute__((aligned(64)));
+
+#define PLACES 64u
 struct channel_state {
 	struct heap_type channels, ends, records;
-	uint32_t turn;                /* of selects, atomic */
-	struct spinlock locks[LOCKS]; /* channels by slot */
+	uint32_t turn;                       /* of selects, atomic */
+	struct channel_place places[PLACES]; /* channels by slot */
 };
 struct channel_state *channel_state(void);
 

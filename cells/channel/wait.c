@@ -75,8 +75,9 @@ static int unlink_all(struct record *record, bool give_back)
 	struct channel *channel;
 	int done = -EAGAIN;
 
-	__atomic_compare_exchange_n(&record->state, &waiting, RECORD_CLOSED, false,
-				    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	if (__atomic_load_n(&record->state, __ATOMIC_RELAXED) == RECORD_WAITING)
+		__atomic_compare_exchange_n(&record->state, &waiting, RECORD_CLOSED, false,
+					    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 	for (uint32_t i = 0; i < record->n; i++) {
 		struct link *link = &record->links[i];
 
@@ -177,6 +178,40 @@ static int prepare(struct record *record, const struct channel_case *cases, unsi
 	return 0;
 }
 
+/*
+ * Tries the one case of a call, and where that would wait enters the list in the same section,
+ * with the task's record if it has one: *ret_guard is set then. Result: as try().
+ */
+static int try_or_enter(const struct channel_case *only, struct record **ret_guard)
+{
+	struct channel *channel = channel_lock(only->end);
+	struct record *record;
+	int r;
+
+	if (!channel)
+		return -ESTALE;
+	r = try_locked(channel, only->end, only->message);
+	record = r == -EAGAIN ? record_find() : NULL;
+	if (record) {
+		record->links = &record->own;
+		record->own = (struct link){.record = record,
+					    .end = only->end,
+					    .message = record->message,
+					    .bytes = channel->ring.bytes};
+		if (end_side(only->end) == SENDING)
+			memcpy(record->message, only->message, channel->ring.bytes);
+		record->n = 1;
+		record->key = only->message;
+		__atomic_store_n(&record->state, RECORD_WAITING, __ATOMIC_RELEASE);
+		*ret_guard = record;
+		set_in_flight(true);
+		/* nobody is to be served: what it could have been served with, the try would have had */
+		transfer_link(channel, &record->own);
+	}
+	channel_unlock(channel);
+	return r;
+}
+
 /* Result: 0; -EPIPE, -ESTALE: unless it is done already, it cannot be. */
 static int enter(struct channel *channel, struct link *link)
 {
@@ -239,19 +274,25 @@ static int wait_until_ended(struct record *record, uint64_t deadline_ns)
 }
 
 /*
- * One round with a record. Result: the index that was done; -EAGAIN = something changed, try
- * again; -errno.
+ * One round, with a record if it has to wait. Result: the index that was done; -EAGAIN =
+ * something changed, try again; -errno.
  */
 static int round(struct channel_case *cases, unsigned n, unsigned first, uint64_t deadline_ns)
 {
 	OWNED(wait_drop) struct record *guard = NULL;
 	struct record *record;
-	int r, done = -EAGAIN;
+	int r = 0, done = -EAGAIN;
 
-	r = record_make(&record);
+	if (n == 1 && !in_flight()) {
+		cases[0].result = try_or_enter(&cases[0], &guard);
+		if (cases[0].result != -EAGAIN)
+			return 0;
+	}
+	if (!guard)
+		r = record_make(&guard);
 	if (r < 0)
 		return r;
-	guard = record;
+	record = guard;
 	if (!in_flight()) {
 		r = prepare(record, cases, n);
 		if (r < 0)
@@ -305,7 +346,8 @@ static int one_of(struct channel_case *cases, unsigned n, uint64_t deadline_ns)
 	for (;;) {
 		if (n > 1)
 			first = __atomic_fetch_add(&channel_state()->turn, 1, __ATOMIC_RELAXED);
-		for (unsigned k = 0; k < n && !resumed; k++) {
+		/* of a single case that may wait, round() makes the try */
+		for (unsigned k = 0; k < n && !resumed && (n > 1 || deadline_ns == 0); k++) {
 			i = (first + k) % n;
 			r = try(cases[i].end, cases[i].message);
 			if (r != -EAGAIN) {
