@@ -111,6 +111,15 @@ upcall_entry_irq:
 	movq %gs:(CPU_IRQ + GATE_FRAME_RFLAGS), %rax
 	movq %rax, FRAME_RFLAGS(%rsp)
 3:	.cfi_offset %rip, -136
+	/*
+	 * All the stack that will be needed, while the slot still has the vector: a handler that
+	 * came to the guard page would lose its interrupt, and the CPU its timer. A fault here
+	 * makes it pending again (fault.c). In two steps, so that neither jumps over the guard.
+	 */
+	movl %gs:PERCPU_XSAVE_BYTES, %eax
+	negq %rax
+	testb $0, -64(%rsp, %rax)
+	testb $0, (-64 - UPCALL_STACK_BYTES)(%rsp, %rax)
 	movl %gs:(CPU_IRQ + GATE_FRAME_VECTOR), %r12d
 	movl $0, %gs:(CPU_IRQ + GATE_FRAME_BUSY)
 

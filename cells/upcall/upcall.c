@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <theseus/gate-call.h>
 #include <theseus/loader.h>
+#include <theseus/percpu-asm.h>
 #include <theseus/switch.h>
 
 #include "bits.h"
@@ -116,11 +117,15 @@ void upcall_handle(uint32_t vector)
 		preempt->preempt();
 }
 
-/* upcall_unmask() came to depth 0 and saw the flag. */
+/*
+ * upcall_unmask() came to depth 0 and saw the flag. If there is not enough stack to handle
+ * anything, it faults before a vector was taken: they are handled where that lands.
+ */
 static void pending_at_unmask(void)
 {
 	uint32_t mask;
 
+	__asm__ volatile("testb $0, -%c0(%%rsp)" ::"i"(UPCALL_STACK_BYTES) : "cc");
 	do {
 		upcall_mask();
 		upcall_handle(0);

@@ -53,4 +53,10 @@
 #define UPCALL_OPS_LAST 24
 #define UPCALL_OPS_PENDING 32
 
+/*
+ * What handling interrupts may use of the stack of the task that it finds, besides what it
+ * saves there: measured 584 bytes, 984 in the checked build.
+ */
+#define UPCALL_STACK_BYTES 2048
+
 #endif
