@@ -68,6 +68,7 @@ static void *take_one(struct blocks *b, unsigned cls)
 
 void *alloc_slowly(struct blocks *b, size_t bytes, uint32_t owner)
 {
+	LEDGER_WHOLE();
 	unsigned cls = class_for(bytes);
 	void *p = NULL;
 
@@ -89,6 +90,7 @@ void *alloc_slowly(struct blocks *b, size_t bytes, uint32_t owner)
 
 void free_slowly(struct blocks *b, void *p)
 {
+	LEDGER_WHOLE();
 	size_t bytes = block_bytes(p);
 	unsigned cls = class_for(bytes);
 	uint32_t owner = block_owner(p);
@@ -111,6 +113,7 @@ void free_slowly(struct blocks *b, void *p)
 
 void block_trim(struct blocks *b)
 {
+	LEDGER_WHOLE();
 	cache_trim(b);
 	arena_drop(arena_take_empty(&b->arenas));
 }

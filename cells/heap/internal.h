@@ -18,6 +18,7 @@
 #define HEAP_INTERNAL_H
 
 #include <theseus/heap.h>
+#include <theseus/ledger.h>
 #include <theseus/mapped.h>
 #include <theseus/spinlock.h>
 #include <theseus/trap.h>

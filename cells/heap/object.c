@@ -39,6 +39,7 @@ static void object_fill(struct type *t, struct object *o, struct object_owner ow
 
 int object_create(struct heap_type type, struct object_owner owner, struct handle *ret_handle)
 {
+	LEDGER_WHOLE();
 	struct supply supply = {0};
 	struct type *t;
 	uint32_t bytes;
@@ -97,6 +98,7 @@ static void object_free(struct type *t, struct object *o) NO_THREAD_SAFETY
 
 int object_destroy(struct heap_type type, struct handle h)
 {
+	LEDGER_WHOLE();
 	struct object *o;
 	struct type *t;
 
@@ -113,6 +115,7 @@ CELL_EXPORT(object_destroy);
 
 int object_set_owner(struct heap_type type, struct handle h, struct object_owner owner)
 {
+	LEDGER_WHOLE();
 	struct object *o;
 	struct type *t;
 	uint32_t from, bytes;

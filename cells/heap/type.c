@@ -107,6 +107,7 @@ static int type_enter(const struct wish *w, struct type **spare, struct heap_typ
 int heap_type_create(struct cell_ref server, const char *name, size_t bytes,
 		     struct object_ops_h ops, struct heap_type *ret_type)
 {
+	LEDGER_WHOLE();
 	const struct wish w = {server, name, (uint32_t)bytes, ops};
 	size_t len = strnlen(name, CELL_NAME_MAX);
 	struct type *spare = NULL;
@@ -145,6 +146,7 @@ CELL_EXPORT(heap_type_find);
 
 int heap_type_destroy(struct heap_type type)
 {
+	LEDGER_WHOLE();
 	struct types *types = heap_types();
 	struct chunk *empty = NULL;
 	union place *places = NULL;

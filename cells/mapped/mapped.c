@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <theseus/frames.h>
+#include <theseus/ledger.h>
 #include <theseus/trap.h>
 
 #define REGION_MAX (1ull << 30)
@@ -122,6 +123,7 @@ static void regions_cancel(uint32_t slot, unsigned n)
 
 static int regions_create(const struct wish *w, struct mapped *ret_regions)
 {
+	LEDGER_WHOLE();
 	struct extent *first, *e;
 	uint32_t slot;
 	int r;
@@ -192,6 +194,7 @@ CELL_EXPORT(mapped_create_many);
 
 int mapped_create_device(paddr_t pa, size_t bytes, struct mapped *ret_region)
 {
+	LEDGER_WHOLE();
 	const struct wish w = {MAPPED_DEVICE, pages_of(bytes), 1, NULL, 1, false};
 	uint64_t end;
 	uint32_t slot;
@@ -280,6 +283,7 @@ static void region_end(uint32_t slot, enum extent_use use)
 
 static void regions_drop(struct mapped *regions, unsigned n, enum extent_use use)
 {
+	LEDGER_WHOLE();
 	struct unmap_batch b = {.n = 0};
 
 	for (unsigned i = 0; i < n; i++) {
@@ -321,6 +325,7 @@ CELL_EXPORT(mapped_quarantine);
 
 int mapped_protect(struct mapped region, bool writable)
 {
+	LEDGER_WHOLE();
 	struct extent *e = region_busy(region, false);
 	uint64_t done, undone;
 	bool doomed;

@@ -6,11 +6,14 @@
  * overdue; wherever it is preempted from then on (so: at mask depth 0, with all its registers
  * saved) it is not queued again, but handed to the reaper: a task that waits until the CPU has
  * left the stack, has the ledger give back what is held for the task, and wakes the joiner.
- * Nothing of the task's own code runs any more.
+ * Nothing of the task's own code runs any more. A task in a LEDGER_WHOLE() scope is let on to the
+ * end of that, where it is preempted at once.
  */
 #include "internal.h"
 
 CELL_EXPORT(task_kill);
+
+#define AGAIN_NS CLOCK_MS /* at the earliest: interrupts must leave the task time to get on */
 
 static void link_kill(struct tasks *t, struct task *task, uint64_t now)
 {
@@ -86,7 +89,8 @@ uint64_t kill_expire(uint64_t now_ns)
 	spin_lock(&t->lock);
 	for (struct task *task = t->kills; task; task = task->kill_next) {
 		if (task->kill_deadline_ns <= now_ns) {
-			task->kill_deadline_ns = now_ns + task->grace_ns;
+			task->kill_deadline_ns =
+				now_ns + (task->grace_ns > AGAIN_NS ? task->grace_ns : AGAIN_NS);
 			overdue(t, task);
 		}
 		if (task->kill_deadline_ns < next)
@@ -103,6 +107,10 @@ bool kill_condemn(struct task *task)
 
 	if (!__atomic_load_n(&task->overdue, __ATOMIC_RELAXED) || task->over)
 		return false;
+	if (task->head.whole) {
+		task->head.whole |= LEDGER_WANTS_;
+		return false;
+	}
 	spin_lock(&t->lock);
 	kill_forget(task);
 	task->next = t->condemned;

@@ -171,6 +171,7 @@ static void bottom(uint64_t arg)
 			life_end(TASK_KILLED, 0, 0);
 	}
 	r = switch_protect(run_once, task, &value);
+	task->head.whole = 0; /* an unwinding that was given up may have left some behind */
 	if (r == -EFAULT)
 		upcall_fault_report((uint64_t)value);
 	if (task->idle)
@@ -234,6 +235,7 @@ static int join_try(struct task_ref ref, struct task **ret_task, uint64_t *ret_s
 
 int task_join(struct task_ref ref, uint64_t deadline_ns, struct task_exit *ret_exit)
 {
+	LEDGER_WHOLE();
 	struct tasks *t = tasks();
 	struct task *task = NULL;
 	uint64_t seen = 0;

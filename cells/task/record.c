@@ -66,6 +66,7 @@ static struct task_cpu *near_cpu(void)
 
 void task_trim(void)
 {
+	LEDGER_WHOLE();
 	struct mapped stacks[TRIM_MANY];
 	struct task *task;
 	unsigned n;
@@ -285,6 +286,7 @@ void record_reap(struct task *task)
 
 void record_reap_detached(void)
 {
+	LEDGER_WHOLE();
 	struct tasks *t = tasks();
 	struct task *task;
 

@@ -274,6 +274,10 @@ void run_others(enum sched_why why)
 	uint64_t now = clock_now_ns();
 	unsigned where;
 
+	if (why == SCHED_PREEMPTED && task->idle && task->head.whole) {
+		task->head.whole |= LEDGER_WANTS_; /* once it is left, what it does is lost */
+		return;
+	}
 	if (why == SCHED_PREEMPTED && kill_condemn(task)) {
 		run_blocked();
 		return;

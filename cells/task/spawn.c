@@ -28,6 +28,7 @@ static void take_attr(struct task *task, const struct task_attr *a, uint64_t cpu
 int task_spawn(const struct task_attr *attr, struct task_ops_h entry, uint64_t arg,
 	       struct task_ref *ret_task)
 {
+	LEDGER_WHOLE();
 	static const struct task_attr plain = {.name = NULL};
 	const struct task_attr *a = attr ? attr : &plain;
 	uint64_t cpus = cpu_online_mask();
@@ -81,6 +82,7 @@ static int detach(struct task_ref ref, struct task **ret_ended)
 
 int task_detach(struct task_ref ref)
 {
+	LEDGER_WHOLE();
 	struct tasks *t = tasks();
 	struct task *ended = NULL;
 	int r;

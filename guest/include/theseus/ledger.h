@@ -9,7 +9,7 @@
 #ifndef THESEUS_LEDGER_H
 #define THESEUS_LEDGER_H
 
-#include <theseus/cell.h>
+#include <theseus/mask.h>
 
 struct ledger_ops {
 	/*
@@ -23,5 +23,60 @@ struct ledger_ops {
 	void (*task_ended)(uint64_t task);
 };
 IFACE_DEFINE(ledger_ops);
+
+/* ---- what is done whole or not begun ---- */
+
+/*
+ * A task that comes to no kill point is ended wherever it is preempted. What it had just taken
+ * from one place and not yet put into another would be known to nobody: LEDGER_WHOLE() at the
+ * start of a scope has the ledger wait until the scope is left. For operations that end by
+ * themselves, since a task that stays in one is never ended: those of the cells that keep things
+ * for tasks, and of whoever makes something and then binds it to its task. Nests; whoever waits
+ * in one is cancelled by a kill as anywhere. Unwinding leaves it too. A few instructions.
+ */
+#define LEDGER_WHOLE()                                                                             \
+	OWNED(ledger_whole_end_) struct task_head *ledger_whole_ = ledger_whole_begin_()
+
+#define LEDGER_WANTS_ (1u << 31) /* in task_head.whole: it came by meanwhile */
+
+#if __STDC_HOSTED__
+static inline struct task_head *ledger_whole_begin_(void)
+{
+	return NULL;
+}
+static inline void ledger_whole_end_(struct task_head *const *head)
+{
+	(void)head;
+}
+#else
+/* NULL: before tasks, or for an interrupt of nothing. */
+static inline struct task_head *ledger_whole_begin_(void)
+{
+	struct task_head *head = percpu_read(task);
+
+	if (head)
+		head->whole++;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* what counts is where the CPU is interrupted */
+	return head;
+}
+
+/* The task goes through the scheduler now, or as soon as it is unmasked. */
+static __attribute__((noinline, cold, unused)) void ledger_preempt_(void)
+{
+	upcall_mask();
+	percpu_write(resched, 1);
+	__asm__ volatile("orl %0, %%gs:0" ::"i"(GATE_MASK_PENDING) : "memory", "cc");
+	upcall_unmask();
+}
+
+static inline void ledger_whole_end_(struct task_head *const *head)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (*head && --(*head)->whole == LEDGER_WANTS_) {
+		(*head)->whole = 0;
+		ledger_preempt_();
+	}
+}
+#endif
 
 #endif

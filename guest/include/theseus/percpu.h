@@ -24,6 +24,8 @@ struct task_head {
 	/* Of other cells, all zero at first: */
 	uint64_t sync[32];   /* theseus/sync.h: the locks it holds and waits for */
 	uint64_t channel[2]; /* the channel cell: the record it waits with */
+	uint32_t whole; /* theseus/ledger.h: scopes in which the ledger does not end it */
+	uint32_t reserved;
 };
 
 /*

@@ -33,6 +33,11 @@ void heap_free(void *p);
 /*
  * @bytes 1..1 MiB, accounted to @owner ({0}: to nobody, in no statistics). NULL when memory
  * is out or @bytes out of range.
+ *
+ * A block belongs to its cell, not to a task: one that only a task knew which the ledger ended
+ * (task_exit.by_ledger) stays allocated. A task's name in each block would cost 8 bytes, which
+ * the alignment makes 16, and a list in each hot path; so it is shown instead, by `exec free`: how
+ * many tasks ended so, and what each cell holds. What must go with its task is an object.
  */
 void *heap_alloc(struct cell_ref owner, size_t bytes) HEAP_ALLOCATES;
 

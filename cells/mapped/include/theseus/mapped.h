@@ -8,7 +8,8 @@
  * What stays for later use: 64 bytes for each of the most regions that ever lived at once, and
  * the page tables of the addresses that they took up, which are the first ones to be used again.
  * Context: tasks, and interrupt handlers for views only; create and drop may take long
- * (TLB shootdown) but do not block on other tasks.
+ * (TLB shootdown) but do not block on other tasks. A task that the ledger ends meanwhile is let
+ * on to their end: when a call has begun, *ret_region is set and *region taken.
  */
 #ifndef THESEUS_MAPPED_H
 #define THESEUS_MAPPED_H
@@ -88,7 +89,8 @@ void mapped_drop_many(struct mapped *regions, unsigned n);
 /*
  * The region belongs to @task (task_id(); 0: to nobody, as at first) and is dropped when that
  * task ends; the owner may drop it before. For regions whose only handle is on that task's
- * stack or in its objects. A task that has ended already takes nothing with it.
+ * stack or in its objects: made and bound within one LEDGER_WHOLE() (theseus/ledger.h), none is
+ * lost whenever the task is ended. A task that has ended already takes nothing with it.
  * Result: 0, -ESTALE.
  */
 int mapped_bind(struct mapped region, uint64_t task) MUST_USE;
