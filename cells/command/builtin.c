@@ -8,6 +8,7 @@
 #include <theseus/heap.h>
 #include <theseus/loader.h>
 #include <theseus/mapped.h>
+#include <theseus/task.h>
 
 static int usage(struct command_io *io, const char *text)
 {
@@ -102,6 +103,7 @@ static int free_run(struct command_io *io, int argc, const char *const *argv)
 	struct frames_stats frames;
 	struct mapped_stats mapped;
 	struct heap_stats heap;
+	struct task_stats tasks;
 
 	(void)argv;
 	if (argc != 1)
@@ -110,16 +112,21 @@ static int free_run(struct command_io *io, int argc, const char *const *argv)
 	frames_stats(&frames);
 	mapped_stats(&mapped);
 	heap_stats((struct cell_ref){0}, &heap);
+	task_stats(&tasks);
 	command_printf(io,
 		       "frames_total=%llu\nframes_used=%llu\nframes_free=%llu\nframes_peak=%llu\n"
-		       "mapped_regions=%llu\nmapped_pages=%llu\nquarantined_pages=%llu\n"
-		       "heap_bytes=%llu\nheap_objects=%llu\nheap_pages=%llu\n",
+		       "page_tables=%llu\nmapped_regions=%llu\nmapped_pages=%llu\n"
+		       "mapped_own_pages=%llu\nquarantined_pages=%llu\n"
+		       "heap_bytes=%llu\nheap_objects=%llu\nheap_pages=%llu\n"
+		       "tasks_ended_by_ledger=%llu\n",
 		       (unsigned long long)frames.total, (unsigned long long)frames.used,
 		       (unsigned long long)(frames.total - frames.used),
-		       (unsigned long long)frames.peak, (unsigned long long)mapped.regions,
-		       (unsigned long long)mapped.pages,
+		       (unsigned long long)frames.peak, (unsigned long long)frames.tables,
+		       (unsigned long long)mapped.regions, (unsigned long long)mapped.pages,
+		       (unsigned long long)mapped.own_pages,
 		       (unsigned long long)mapped.quarantined_pages, (unsigned long long)heap.bytes,
-		       (unsigned long long)heap.objects, (unsigned long long)heap.pages);
+		       (unsigned long long)heap.objects, (unsigned long long)heap.pages,
+		       (unsigned long long)tasks.by_ledger);
 	print_cells_heaps(io);
 	return 0;
 }

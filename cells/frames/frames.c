@@ -11,6 +11,7 @@
 #include <theseus/cell.h>
 #include <theseus/gate-call.h>
 #include <theseus/handoff.h>
+#include <theseus/ledger.h>
 #include <theseus/percpu.h>
 #include <theseus/spinlock.h>
 #include <theseus/trap.h>
@@ -33,6 +34,7 @@ struct frames_state {
 	uint64_t n_frames;                     /* that map covers */
 	uint64_t first;                        /* no frame below is free */
 	uint64_t total, used, peak;
+	uint64_t tables; /* atomic */
 	vaddr_t dynamic_next;
 	uint64_t failing_task; /* atomic; whose allocation fails on purpose, 0 = nobody's */
 	uint64_t fail_in;      /* allocations of that task from here on; 0 = it has failed */
@@ -298,6 +300,23 @@ void frames_free(struct frame_run *run)
 }
 CELL_EXPORT(frames_free);
 
+int frames_table(void)
+{
+	LEDGER_WHOLE();
+	struct frame_run frame;
+	int64_t r = frames_alloc(1, 1, &frame);
+
+	if (r < 0)
+		return (int)r;
+	r = gate_table(frame.start.v);
+	if (r < 0)
+		frames_free(&frame);
+	else
+		__atomic_add_fetch(&frames.tables, 1, __ATOMIC_RELAXED);
+	return (int)r;
+}
+CELL_EXPORT(frames_table);
+
 int frames_add(struct frame_run run)
 {
 	struct frame_range r;
@@ -324,7 +343,12 @@ CELL_EXPORT(frames_add);
 void frames_stats(struct frames_stats *ret_stats)
 {
 	spin_lock(&frames.lock);
-	*ret_stats = (struct frames_stats){frames.total, frames.used, frames.peak};
+	*ret_stats = (struct frames_stats){
+		.total = frames.total,
+		.used = frames.used,
+		.tables = __atomic_load_n(&frames.tables, __ATOMIC_RELAXED),
+		.peak = frames.peak,
+	};
 	spin_unlock(&frames.lock);
 }
 CELL_EXPORT(frames_stats);
@@ -367,6 +391,7 @@ static int map_own(uint64_t va, uint64_t pages, struct gate_range *from)
 			if (r < 0)
 				return (int)r;
 			from->start += PAGE_SIZE;
+			frames.tables++;
 			continue;
 		}
 		if (r <= 0)

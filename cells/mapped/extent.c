@@ -57,6 +57,7 @@ static void slots_add_page(void)
 	uint32_t first = mapped.n_slots;
 
 	__atomic_store_n(&mapped.n_slots, first + SLOTS_PER_PAGE, __ATOMIC_RELEASE);
+	mapped.stats.own_pages++;
 	for (uint32_t i = SLOTS_PER_PAGE; i-- > 0;) {
 		if (first + i == 0)
 			continue;

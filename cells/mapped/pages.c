@@ -12,20 +12,6 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static int give_table(void)
-{
-	struct frame_run frame;
-	int64_t r;
-
-	r = frames_alloc(1, 1, &frame);
-	if (r < 0)
-		return (int)r;
-	r = gate_table(frame.start.v);
-	if (r < 0)
-		frames_free(&frame);
-	return (int)r;
-}
-
 int map_runs(const struct gate_run *runs, unsigned n, uint64_t *ret_done)
 {
 	unsigned tables = 0;
@@ -38,7 +24,7 @@ int map_runs(const struct gate_run *runs, unsigned n, uint64_t *ret_done)
 			return -ENOMEM;
 		r = gate_map(runs, n);
 		if (r == -ENOMEM && tables++ < TABLES_MAX)
-			r = give_table();
+			r = frames_table();
 		else if (r == 0)
 			r = -EIO;
 		if (r < 0)

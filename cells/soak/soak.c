@@ -9,6 +9,7 @@
 #include <theseus/command.h>
 #include <theseus/frames.h>
 #include <theseus/log.h>
+#include <theseus/mapped.h>
 #include <theseus/upcall.h>
 
 #include "../test/leftover.h"
@@ -113,20 +114,27 @@ static int stop(struct command_io *io)
 	return state.n_wrong ? 1 : 0;
 }
 
-/* What the whole system holds. */
+/*
+ * What the whole system holds. What was needed for the first time and stays, because it is used
+ * again, is no part of the frames: page tables and the records of regions.
+ */
 static int held(struct command_io *io)
 {
 	struct frames_stats frames;
+	struct mapped_stats mapped;
 	struct task_stats tasks;
 	struct held now;
 
 	held_now(&now);
 	frames_stats(&frames);
+	mapped_stats(&mapped);
 	task_stats(&tasks);
 	command_printf(io, "tasks=%llu pages=%llu objects=%llu bytes=%llu frames=%llu\n",
 		       (unsigned long long)now.tasks, (unsigned long long)now.pages,
 		       (unsigned long long)now.objects, (unsigned long long)now.bytes,
-		       (unsigned long long)frames.used);
+		       (unsigned long long)(frames.used - frames.tables - mapped.own_pages));
+	command_printf(io, "tables=%llu own_pages=%llu\n", (unsigned long long)frames.tables,
+		       (unsigned long long)mapped.own_pages);
 	command_printf(io, "faults=%llu unwound=%llu by_ledger=%llu unwind_failures=%llu\n",
 		       (unsigned long long)upcall_fault_count(), (unsigned long long)tasks.unwound,
 		       (unsigned long long)tasks.by_ledger,

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """
 Soaks the core: tasks start, block, sleep, share, fault and kill one another for a while, and what
-they held is counted. Afterwards no frame, page, object, lock or task may be left over.
+they held is counted. Afterwards no frame, page, object, lock or task may be left over; page tables
+and the records of regions, which stay for use again, are counted apart.
 
     THESEUS_BUILD=build tests/soak/soak.py BACKEND CPUS [checked] [SECONDS [SEED]]
 """
@@ -63,14 +64,6 @@ def test(vm, sandbox):
     after = held(vm)
     for key, value in after.items():
         print(f"{key:16} {before[key]:12} {value:12}")
-    # A page table that was needed for the first time stays; what is lost is lost each time.
-    for again in range(3):
-        if after["frames"] <= before["frames"]:
-            break
-        print(f"frames: {before['frames']}, then {after['frames']}: once more")
-        before["frames"] = after["frames"]
-        soak(vm, SEED + 2 + again, min(SECONDS, 20))
-        after = held(vm)
     for key in ("tasks", "pages", "objects", "bytes", "frames"):
         expect(after[key] <= before[key], f"left over: {key} was {before[key]}, is {after[key]}")
     expect(after["unwind_failures"] == before["unwind_failures"], "stacks could not be unwound")

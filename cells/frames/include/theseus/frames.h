@@ -12,6 +12,7 @@
 struct frames_stats {
 	uint64_t total; /* frames that cells may use */
 	uint64_t used;
+	uint64_t tables; /* of those: page tables, which the gate keeps for good */
 	uint64_t peak;
 };
 
@@ -26,6 +27,12 @@ int frames_alloc(uint64_t count, uint64_t align, struct frame_run *ret_run) MUST
  * accepts none. Frames that are not in use are a fault of the caller's task (theseus/trap.h).
  */
 void frames_free(struct frame_run *run);
+
+/*
+ * Gives the gate a page table: one frame, taken here. Result: 0, -ENOMEM; another -errno from
+ * the gate.
+ */
+int frames_table(void) MUST_USE;
 
 /*
  * Adds RAM that became free, e.g. the seed's or the boot bundle's: new frames, or frames

@@ -32,7 +32,7 @@ struct test_sweep_held {
 	uint64_t bytes, objects, pages, frames, tasks;
 };
 
-/* What is in use, without what the heap keeps for speed or to tell blocks apart. */
+/* What is in use, without what is kept for speed, to tell blocks apart or to be used again. */
 static inline void test_sweep_look(struct test_sweep_held *ret_held)
 {
 	struct frames_stats frames;
@@ -46,7 +46,8 @@ static inline void test_sweep_look(struct test_sweep_held *ret_held)
 	*ret_held = (struct test_sweep_held){.bytes = heap.bytes,
 					     .objects = heap.objects,
 					     .pages = mapped.pages - heap.pages,
-					     .frames = frames.used - heap.pages,
+					     .frames = frames.used - frames.tables -
+						       mapped.own_pages - heap.pages,
 					     .tasks = task_count()};
 }
 

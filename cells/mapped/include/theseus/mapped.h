@@ -48,6 +48,7 @@ struct mapped_info {
 struct mapped_stats {
 	uint64_t regions;
 	uint64_t pages;             /* mapped for all regions, guard pages not counted */
+	uint64_t own_pages;         /* of this cell's records of regions; never given back */
 	uint64_t quarantined_pages; /* address space withdrawn by mapped_quarantine() */
 	uint64_t refused;           /* drops of a stale handle: each is somebody's mistake */
 };
