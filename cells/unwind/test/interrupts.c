@@ -4,6 +4,8 @@
  * with a stack overflow, the interrupt is handled: here the timer's, without which nobody who
  * sleeps on that CPU would wake again.
  */
+#include <theseus/upcall.h>
+
 #include "test.h"
 
 #define STEP 128u
