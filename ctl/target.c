@@ -135,8 +135,8 @@ static int error_must_name(struct ctl *c, char **names, size_t n)
 /* No VM was named: takes the only one for a command that reads. */
 static int find_only(struct ctl *c, enum target_use use, struct target *t)
 {
-	char **names;
-	size_t n;
+	char **names = NULL;
+	size_t n = 0;
 	int r = target_list(c, &names, &n);
 
 	if (r)

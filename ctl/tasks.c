@@ -64,8 +64,10 @@ static int get_tasks(struct client *cl, const char *name, struct task_list **ret
 	Theseus__Response *answer = NULL;
 	int r;
 
-	if (!list)
-		return client_fail(cl, -ENOMEM, 0);
+	if (!list) {
+		(void)client_fail(cl, -ENOMEM, 0);
+		return CTL_FAILED;
+	}
 	theseus__tasks_get__init(&get);
 	get.name = (char *)(uintptr_t)name;
 	do {
@@ -77,8 +79,10 @@ static int get_tasks(struct client *cl, const char *name, struct task_list **ret
 		if (!r && answer->tasks->next &&
 		    (answer->tasks->next <= get.from || list->n_answers == ANSWERS_MAX))
 			r = -EPROTO;
-		if (r)
-			return client_fail(cl, r, 0);
+		if (r) {
+			(void)client_fail(cl, r, 0);
+			return CTL_FAILED;
+		}
 		get.from = answer->tasks->next;
 	} while (get.from);
 	*ret_list = list;

@@ -131,7 +131,8 @@ static int job_run(struct ctl *c, struct job *job, uint64_t limit_ns)
 
 	if (r) {
 		job_release(job);
-		return ctl_error(c, CTL_FAILED, "system", "no thread: %s", strerror(r));
+		(void)ctl_error(c, CTL_FAILED, "system", "no thread: %s", strerror(r));
+		return CTL_FAILED;
 	}
 	(void)pthread_mutex_lock(&job->lock);
 	while (!job->done && r != ETIMEDOUT)
@@ -139,10 +140,10 @@ static int job_run(struct ctl *c, struct job *job, uint64_t limit_ns)
 	if (!job->done) {
 		job->abandoned = true;
 		(void)pthread_detach(thread);
-		r = ctl_error(c, CTL_NO_VM, "no-answer", "libvirt (%s) does not answer in %s",
-			      job->uri, format_ns(limit_ns, limit));
+		(void)ctl_error(c, CTL_NO_VM, "no-answer", "libvirt (%s) does not answer in %s",
+				job->uri, format_ns(limit_ns, limit));
 		(void)pthread_mutex_unlock(&job->lock);
-		return r;
+		return CTL_NO_VM;
 	}
 	(void)pthread_mutex_unlock(&job->lock);
 	(void)pthread_join(thread, NULL);

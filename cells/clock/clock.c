@@ -30,7 +30,7 @@ static uint64_t tsc_now(void)
 
 static struct clock_page page_read(void)
 {
-	struct clock_page copy;
+	struct clock_page copy = {0};
 	uint32_t seq;
 
 	do {

@@ -92,9 +92,9 @@ void loader_start(const struct cell_boot *boot)
 	load_rest(&later, bundle);
 	free_seed();
 	loader_mark("linked", "");
-	if (iface_at("boot_ops", 0, name, &next.h) < 0)
+	ops = iface_at("boot_ops", 0, name, &next.h) < 0 ? NULL : boot_ops_get(next);
+	if (!ops)
 		die_with("starting", "no cell provides boot_ops", -ENOENT);
-	ops = boot_ops_get(next);
 	ops->start(&later, seed->stack, seed->stack_bytes);
 	die_with("starting", name, 0);
 }

@@ -92,9 +92,9 @@ int64_t fde_list(struct slice section, uint32_t at, uint32_t text, uint32_t text
 		next = here + 4 + entry.length;
 		if (entry.length == 0)
 			continue;
-		if (entry.length < 4 || next > section.n)
+		if (entry.length < 4 || next > section.n ||
+		    !slice_copy(section, here + 4, &entry.cie, 4))
 			return -EINVAL;
-		(void)slice_copy(section, here + 4, &entry.cie, 4);
 		if (entry.cie == 0)
 			continue;
 		if (entry.length < sizeof(entry) - 4 || entry.cie > here + 4 ||

@@ -66,21 +66,19 @@ static void place_cells(unsigned n, struct seed_handoff *handoff)
 	for (unsigned i = 0; i < n; i++) {
 		struct seed_object *o = &objects[i];
 		struct seed_cell *c = &handoff->cells[i];
-		uint64_t bytes[LINK_REGIONS];
 
 		for (unsigned r = 0; r < LINK_REGIONS; r++) {
-			bytes[r] = LINK_PAGES(o->layout.bytes[r]);
 			o->memory[r].addr = handoff->window_next;
 			o->memory[r].bytes = (uint8_t *)(uintptr_t)handoff->window_next;
-			handoff->window_next += bytes[r];
+			handoff->window_next += LINK_PAGES(o->layout.bytes[r]);
 		}
 		(void)report_format(c->name, sizeof(c->name), "%.*s", SLICE_ARG(o->manifest.name));
 		c->text = o->memory[LINK_TEXT].addr;
-		c->text_bytes = bytes[LINK_TEXT];
+		c->text_bytes = LINK_PAGES(o->layout.bytes[LINK_TEXT]);
 		c->rodata = o->memory[LINK_RODATA].addr;
-		c->rodata_bytes = bytes[LINK_RODATA];
+		c->rodata_bytes = LINK_PAGES(o->layout.bytes[LINK_RODATA]);
 		c->state = o->memory[LINK_STATE].addr;
-		c->state_bytes = bytes[LINK_STATE];
+		c->state_bytes = LINK_PAGES(o->layout.bytes[LINK_STATE]);
 	}
 	handoff->n_cells = n;
 }
