@@ -47,22 +47,51 @@ static void large_free(struct blocks *b, void *p)
 
 /* ---- blocks ---- */
 
-/* One block from a slab. Adds memory if it must, and takes back what caches keep before it fails.
- */
-static void *take_one(struct blocks *b, unsigned cls)
+void *block_take(struct blocks *b, unsigned cls)
 {
-	bool trimmed = false;
 	void *p;
 
 	while (class_take(b, cls, 1, &p) == 0) {
-		if (arena_add(&b->arenas) == 0)
-			continue;
-		if (trimmed)
+		if (arena_add(&b->arenas) < 0)
 			return NULL;
-		cache_trim(b);
-		trimmed = true;
 	}
-	check_free(p);
+	return p;
+}
+
+void block_give(struct blocks *b, unsigned cls, void *p)
+{
+	*link_of(p) = NULL;
+	class_give(b, cls, p);
+}
+
+/* Of any class, or large. Takes back what caches keep before it fails for want of memory. */
+static void *take_one(struct blocks *b, unsigned cls, size_t bytes)
+{
+	void *p;
+
+	if (cls == CLASSES)
+		return large_alloc(b, bytes);
+	p = block_take(b, cls);
+	if (!p) {
+		cache_trim(b);
+		p = block_take(b, cls);
+	}
+	if (p)
+		check_free(p);
+	return p;
+}
+
+/* A block from the cache, which is refilled for that. NULL: take one from elsewhere. */
+static void *take_cached(struct blocks *b, unsigned cls, size_t bytes, uint32_t owner)
+{
+	void *p;
+
+	cache_refill(b, cls);
+	section_begin();
+	p = cache_alloc(list_of_class(cls), bytes, owner);
+	section_end();
+	if (p)
+		check_free(p);
 	return p;
 }
 
@@ -72,20 +101,31 @@ void *alloc_slowly(struct blocks *b, size_t bytes, uint32_t owner)
 	unsigned cls = class_for(bytes);
 	void *p = NULL;
 
+	if (bytes - 1 >= BLOCK_MAX || owner >= OWNERS)
+		return NULL;
 	if (frames_fails() || account_prepare(b, owner) < 0)
 		return NULL;
-	if (cls < CLASSES_CACHED) {
-		cache_refill(b, cls);
-		p = cache_alloc(b, cls, bytes, owner);
-	}
+	if (cls < CLASSES_CACHED)
+		p = take_cached(b, cls, bytes, owner);
 	if (!p) {
-		p = cls < CLASSES ? take_one(b, cls) : large_alloc(b, bytes);
+		p = take_one(b, cls, bytes);
 		if (!p)
 			return NULL;
 		account_add(b, owner, account_of_one(bytes));
 	}
 	set_live(p, bytes, owner);
 	return p;
+}
+
+static bool give_cached(struct blocks *b, unsigned cls, void *p)
+{
+	bool given;
+
+	cache_shrink(b, cls);
+	section_begin();
+	given = cache_free(list_of_class(cls), p, block_bytes(p), block_owner(p));
+	section_end();
+	return given;
 }
 
 void free_slowly(struct blocks *b, void *p)
@@ -97,18 +137,13 @@ void free_slowly(struct blocks *b, void *p)
 
 	if (cls < CLASSES)
 		set_free(p);
-	if (cls < CLASSES_CACHED) {
-		cache_shrink(b, cls);
-		if (cache_free(b, cls, p, bytes, owner))
-			return;
-	}
+	if (cls < CLASSES_CACHED && give_cached(b, cls, p))
+		return;
 	account_add(b, owner, -account_of_one(bytes));
-	if (cls < CLASSES) {
-		*link_of(p) = NULL;
-		class_give(b, cls, p);
-	} else {
+	if (cls < CLASSES)
+		block_give(b, cls, p);
+	else
 		large_free(b, p);
-	}
 }
 
 void block_trim(struct blocks *b)

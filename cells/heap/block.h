@@ -15,8 +15,9 @@
 
 typedef uint64_t unaligned64 __attribute__((aligned(1), may_alias));
 
+/* They differ by a header that no block in a slab has, so a free block is no live one. */
 #define MARK_LIVE 0x11fe0a5du
-#define MARK_FREE 0xdead0f2eu
+#define MARK_FREE (MARK_LIVE - 1)
 
 /* ---- headers ---- */
 
@@ -35,15 +36,18 @@ static inline uint32_t block_owner(const void *p)
 	return header_of(p)->what / BLOCK_MAX;
 }
 
-/* Covers the rest of the header while the block is live. */
-static inline uint32_t live_mark(const void *p)
+/*
+ * Sums that are 0: a live block's mark covers the rest of its header and its address, a free one's
+ * its address alone.
+ */
+static inline uint32_t live_sum(const void *p)
 {
-	return MARK_LIVE ^ header_of(p)->what ^ (uint32_t)((uintptr_t)p >> 4);
+	return header_of(p)->mark + (header_of(p)->what + (uint32_t)(uintptr_t)p + MARK_LIVE);
 }
 
-static inline uint32_t free_mark(const void *p)
+static inline uint32_t free_sum(const void *p)
 {
-	return MARK_FREE ^ (uint32_t)((uintptr_t)p >> 4);
+	return header_of(p)->mark + ((uint32_t)(uintptr_t)p + MARK_FREE);
 }
 
 /* ---- classes ---- */
@@ -90,21 +94,22 @@ static inline void **link_of(void *p)
 /* The canary follows the block at once: the byte behind the last one is the likeliest hit. */
 static inline void set_live(void *p, size_t bytes, uint32_t owner)
 {
-	header_of(p)->what = owner * BLOCK_MAX | (uint32_t)(bytes - 1);
+	uint32_t what = owner * BLOCK_MAX | (uint32_t)(bytes - 1);
+
+	header_of(p)->what = what;
 	if (HEAP_CHECKS >= CHECKS_PARTIAL)
-		header_of(p)->mark = live_mark(p);
+		header_of(p)->mark = -(what + (uint32_t)(uintptr_t)p + MARK_LIVE);
 	if (HEAP_CHECKS == CHECKS_SAFE)
 		*(unaligned64 *)(void *)((uint8_t *)p + bytes) = CANARY;
 }
 
 static inline void check_live(const void *p)
 {
-	if (HEAP_CHECKS < CHECKS_PARTIAL)
+	if (HEAP_CHECKS < CHECKS_PARTIAL || __builtin_expect(live_sum(p) == 0, 1))
 		return;
-	if (header_of(p)->mark == free_mark(p))
+	if (free_sum(p) == 0)
 		TRAP("heap_free: freed twice");
-	if (header_of(p)->mark != live_mark(p))
-		TRAP("heap_free: not a block, or its header was overwritten");
+	TRAP("heap_free: not a block, or its header was overwritten");
 }
 
 static inline void check_canary(const void *p, size_t bytes)
@@ -120,7 +125,7 @@ static inline void set_free(void *p)
 	uint64_t *words = p;
 
 	if (HEAP_CHECKS >= CHECKS_PARTIAL)
-		header_of(p)->mark = free_mark(p);
+		header_of(p)->mark = -((uint32_t)(uintptr_t)p + MARK_FREE);
 	if (HEAP_CHECKS == CHECKS_SAFE) {
 		words[1] = POISON;
 		words[2] = POISON;
@@ -134,7 +139,7 @@ static inline void check_free(const void *p)
 
 	if (HEAP_CHECKS < CHECKS_SAFE)
 		return;
-	if (words[1] != POISON || words[2] != POISON || header_of(p)->mark != free_mark(p))
+	if (words[1] != POISON || words[2] != POISON || free_sum(p) != 0)
 		TRAP("heap: a block was written to after it was freed");
 }
 

@@ -2,7 +2,7 @@
 /*
  * The hot paths: a block from the cache of this CPU, and back.
  *
- * A cache is reached through cache_of[]. To close all caches, every entry is pointed at one
+ * A CPU finds its cache through percpu.heap. To close all caches, each of these is pointed at one
  * that is always empty and takes nothing; when each CPU has been seen outside the section
  * that uses its cache, the real ones belong to whoever closed them. So the hot paths have no
  * locked instruction and no question to ask about this.
@@ -19,7 +19,17 @@ static inline void section_begin(void)
 {
 }
 
-static inline void section_end(void)
+static inline struct cache *this_cache(void)
+{
+	return *heap_percpu(heap_this_cpu());
+}
+
+static inline bool section_leave(void)
+{
+	return false;
+}
+
+static inline void section_take_pending(void)
 {
 }
 #else
@@ -33,20 +43,31 @@ static inline void section_begin(void)
 	__asm__ volatile("movb $1, %%gs:2" ::: "memory");
 }
 
-static inline void section_end(void)
+static inline struct cache *this_cache(void)
+{
+	return percpu_read(heap);
+}
+
+/* Result: something became pending: section_take_pending() is to be called. */
+static inline bool section_leave(void)
 {
 	bool pending;
 
 	__asm__ volatile("movb $0, %%gs:2\n\ttestb $0x80, %%gs:3" : "=@ccnz"(pending)::"memory");
-	if (__builtin_expect(pending, 0))
-		upcall_take_pending_();
+	return __builtin_expect(pending, 0);
+}
+
+static inline void section_take_pending(void)
+{
+	upcall_take_pending_();
 }
 #endif
-_Static_assert(GATE_MASK_PENDING == 0x80u << 24, "the byte that section_end() tests");
+_Static_assert(GATE_MASK_PENDING == 0x80u << 24, "the byte that section_leave() tests");
 
-static inline struct cache *this_cache(struct blocks *b)
+static inline void section_end(void)
 {
-	return __atomic_load_n(&b->cache_of[heap_this_cpu()], __ATOMIC_RELAXED);
+	if (section_leave())
+		section_take_pending();
 }
 
 static inline uint64_t *account_in(struct cache *c, uint32_t owner)
@@ -54,75 +75,69 @@ static inline uint64_t *account_in(struct cache *c, uint32_t owner)
 	return __atomic_load_n(&c->accounts[owner / ACCOUNTS_PER_PAGE], __ATOMIC_ACQUIRE);
 }
 
-/* ---- lists; in the section ---- */
-
-static inline void list_push(struct cache_list *l, void *p)
-{
-	*link_of(p) = l->head;
-	l->head = p;
-	l->count++;
-}
-
-/* Safe builds: @p waits, and what has waited longest comes out; NULL for nothing. */
-static inline void *quarantine(struct cache_list *l, void *p)
+/* Where the next block that is freed goes. */
+static inline void ***freed(struct cache_list *l)
 {
 #if HEAP_CHECKS == CHECKS_SAFE
-	void **place = &l->waiting[l->next++ % QUARANTINE];
-	void *out = *place;
-
-	*place = p;
-	return out;
+	return &l->freed;
 #else
-	(void)l;
-	return p;
+	return &l->ready;
 #endif
 }
 
-/* ---- a block ---- */
-
-/* A block, accounted to @owner; NULL if there is none here, or no account yet. */
-static inline void *cache_alloc(struct blocks *b, unsigned cls, size_t bytes, uint32_t owner)
+/* Asks for what will be written soon; where it is read first, that does the same. */
+static inline void prefetch(const void *p)
 {
-	struct cache_list *l;
-	struct cache *c;
-	uint64_t *page;
-	void *p;
+	if (HEAP_CHECKS < CHECKS_SAFE)
+		__builtin_prefetch(header_of(p), 1);
+}
 
-	section_begin();
-	c = this_cache(b);
-	l = &c->lists[cls];
-	p = l->head;
-	page = account_in(c, owner);
-	if (__builtin_expect(!p || !page, 0)) {
-		section_end();
+/* ---- a block; in the section ---- */
+
+/* Where the lists start in a cache. */
+#define CACHE_LISTS offsetof(struct cache, lists)
+
+static inline size_t list_of_class(unsigned cls)
+{
+	return CACHE_LISTS + cls * sizeof(struct cache_list);
+}
+
+static inline struct cache_list *list_at(struct cache *c, size_t offset)
+{
+	return (struct cache_list *)(void *)((uint8_t *)c + offset);
+}
+
+/*
+ * A block out of the list at @list, accounted to @owner; NULL if there is none here, or no account
+ * yet.
+ */
+static inline void *cache_alloc(size_t list, size_t bytes, uint32_t owner)
+{
+	struct cache *c = this_cache();
+	struct cache_list *l = list_at(c, list);
+	uint64_t *page = account_in(c, owner);
+	void *p = l->ready[-1];
+
+	prefetch(p);
+	if (__builtin_expect(!p || !page, 0))
 		return NULL;
-	}
-	l->head = *link_of(p);
-	l->count--;
+	l->ready--;
 	page[owner % ACCOUNTS_PER_PAGE] += account_of_one(bytes);
-	section_end();
-	check_free(p);
 	return p;
 }
 
 /* Takes a block that set_free() was called for, and accounts for it; false if there is no room. */
-static inline bool cache_free(struct blocks *b, unsigned cls, void *p, size_t bytes, uint32_t owner)
+static inline bool cache_free(size_t list, void *p, size_t bytes, uint32_t owner)
 {
-	struct cache_list *l;
-	struct cache *c;
+	struct cache *c = this_cache();
+	struct cache_list *l = list_at(c, list);
+	void **place = *freed(l);
 
-	section_begin();
-	c = this_cache(b);
-	l = &c->lists[cls];
-	if (__builtin_expect(l->count >= l->max, 0)) {
-		section_end();
+	if (__builtin_expect(place == l->end, 0))
 		return false;
-	}
+	*place = p;
+	*freed(l) = place + 1;
 	account_in(c, owner)[owner % ACCOUNTS_PER_PAGE] -= account_of_one(bytes);
-	p = quarantine(l, p);
-	if (p)
-		list_push(l, p);
-	section_end();
 	return true;
 }
 

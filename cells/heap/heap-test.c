@@ -22,6 +22,13 @@ unsigned heap_this_cpu(void)
 	return cpu;
 }
 
+void **heap_percpu(unsigned i)
+{
+	static void *places[GATE_MAX_CPUS];
+
+	return &places[i];
+}
+
 static uint64_t idle_pages; /* mapped for regions when nothing is allocated */
 
 static uint64_t region_pages(void)
@@ -452,6 +459,35 @@ static void test_write_after_free(void **state)
 		heap_free(got[i]);
 	sim_expect_trap(alloc_64, got + 40, "heap: a block was written to after it was freed");
 }
+
+/* Whatever a CPU's lists went through, a block waits for 16 others of its class. */
+static void test_quarantine(void **state)
+{
+	static void *live[1200];
+	void *freed[QUARANTINE] = {0};
+	unsigned n_freed = 0;
+
+	(void)state;
+	start(RAM);
+	memset(live, 0, sizeof(live));
+	for (int i = 0; i < 100000; i++) {
+		/* few are alive, then many */
+		void **p = &live[sim_below(i / 10000 % 2 ? ARRAY_SIZE(live) : 50)];
+
+		if (*p) {
+			freed[n_freed++ % QUARANTINE] = *p;
+			heap_free(TAKE(*p));
+			continue;
+		}
+		*p = heap_alloc(CELL(1), 64);
+		assert_non_null(*p);
+		for (unsigned k = 0; k < QUARANTINE; k++)
+			assert_ptr_not_equal(*p, freed[k]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(live); i++)
+		heap_free(live[i]);
+	check_idle();
+}
 #endif
 
 /* ---- typed objects ---- */
@@ -743,6 +779,7 @@ int main(void)
 #if HEAP_CHECKS == CHECKS_SAFE
 		cmocka_unit_test(test_write_past_end),
 		cmocka_unit_test(test_write_after_free),
+		cmocka_unit_test(test_quarantine),
 #endif
 		cmocka_unit_test(test_objects),
 		cmocka_unit_test(test_object_refusals),

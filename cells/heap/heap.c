@@ -37,48 +37,91 @@ struct owners *heap_owners(void)
 #define NEED_CACHED 1280u /* bytes of the last class that is cached */
 _Static_assert(CLASSES_CACHED == 21, "NEED_CACHED is the stride of class 20");
 
-/* Class of a need by 16 bytes: sizes come at random, and a branch on them is a wrong guess. */
-static const uint8_t small_class[NEED_CACHED / 16 + 1] = {
-	0,  0,  1,  2,  3,  4,  5,  6,  7,  8,  8,  9,  9,  10, 10, 11, 11, 12, 12, 12, 12,
-	13, 13, 13, 13, 14, 14, 14, 14, 15, 15, 15, 15, 16, 16, 16, 16, 16, 16, 16, 16, 17,
-	17, 17, 17, 17, 17, 17, 17, 18, 18, 18, 18, 18, 18, 18, 18, 19, 19, 19, 19, 19, 19,
-	19, 19, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20,
+/*
+ * Where in a CPU's cache the list for a need of up to that many times 16 bytes is: sizes come at
+ * random, and a branch on them is a wrong guess.
+ */
+#define L(cls) (CACHE_LISTS + (cls) * sizeof(struct cache_list))
+static const uint16_t small_list[NEED_CACHED / 16 + 1] = {
+	L(0),  L(0),  L(1),  L(2),  L(3),  L(4),  L(5),  L(6),  L(7),  L(8),  L(8),  L(9),
+	L(9),  L(10), L(10), L(11), L(11), L(12), L(12), L(12), L(12), L(13), L(13), L(13),
+	L(13), L(14), L(14), L(14), L(14), L(15), L(15), L(15), L(15), L(16), L(16), L(16),
+	L(16), L(16), L(16), L(16), L(16), L(17), L(17), L(17), L(17), L(17), L(17), L(17),
+	L(17), L(18), L(18), L(18), L(18), L(18), L(18), L(18), L(18), L(19), L(19), L(19),
+	L(19), L(19), L(19), L(19), L(19), L(20), L(20), L(20), L(20), L(20), L(20), L(20),
+	L(20), L(20), L(20), L(20), L(20), L(20), L(20), L(20), L(20),
 };
+#undef L
+
+/*
+ * What the hot paths have left to do when something comes between: in functions of their own that
+ * end them, so that the hot paths save no registers.
+ */
+static __attribute__((noinline, cold)) void *alloc_otherwise(size_t bytes, uint32_t owner)
+{
+	section_end();
+	return alloc_slowly(&heap.blocks, bytes, owner);
+}
+
+static inline void *alloc_finish(void *p, size_t bytes, uint32_t owner)
+{
+	check_free(p);
+	set_live(p, bytes, owner);
+	return p;
+}
+
+static __attribute__((noinline, cold)) void *alloc_pending(void *p, size_t bytes, uint32_t owner)
+{
+	section_take_pending();
+	return alloc_finish(p, bytes, owner);
+}
+
+static __attribute__((noinline, cold)) void free_otherwise(void *p)
+{
+	section_end();
+	free_slowly(&heap.blocks, p);
+}
 
 void *heap_alloc(struct cell_ref owner, size_t bytes)
 {
 	size_t need = need_of(bytes);
-	void *p = NULL;
+	void *p;
 
-	if (bytes - 1 >= BLOCK_MAX || owner.id >= OWNERS)
-		return NULL;
-	if (__builtin_expect(need <= NEED_CACHED, 1))
-		p = cache_alloc(&heap.blocks, small_class[(need + 15) / 16], bytes, owner.id);
-	if (__builtin_expect(!p, 0))
+	if (__builtin_expect(need - need_of(1) >= NEED_CACHED - need_of(0) || owner.id >= OWNERS,
+			     0))
 		return alloc_slowly(&heap.blocks, bytes, owner.id);
-	set_live(p, bytes, owner.id);
-	return p;
+	section_begin();
+	p = cache_alloc(small_list[(need + 15) / 16], bytes, owner.id);
+	if (__builtin_expect(!p, 0))
+		return alloc_otherwise(bytes, owner.id);
+	if (section_leave())
+		return alloc_pending(p, bytes, owner.id);
+	return alloc_finish(p, bytes, owner.id);
 }
 CELL_EXPORT(heap_alloc);
 
 void heap_free(void *p)
 {
 	size_t bytes, need;
+	uint32_t owner;
 
 	if (!p)
 		return;
 	bytes = block_bytes(p);
+	owner = block_owner(p);
 	need = need_of(bytes);
 	check_live(p);
 	check_canary(p, bytes);
-	if (__builtin_expect(need <= NEED_CACHED, 1)) {
-		set_free(p);
-		if (__builtin_expect(cache_free(&heap.blocks, small_class[(need + 15) / 16], p,
-						bytes, block_owner(p)),
-				     1))
-			return;
+	if (__builtin_expect(need > NEED_CACHED, 0)) {
+		free_slowly(&heap.blocks, p);
+		return;
 	}
-	free_slowly(&heap.blocks, p);
+	set_free(p);
+	section_begin();
+	if (__builtin_expect(!cache_free(small_list[(need + 15) / 16], p, bytes, owner), 0))
+		free_otherwise(p);
+	else if (section_leave())
+		section_take_pending();
 }
 CELL_EXPORT(heap_free);
 

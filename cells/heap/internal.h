@@ -134,13 +134,13 @@ struct block_header {
 #define CLASSES_CACHED 21u /* strides to 1280, so that 1 KiB and its header fit */
 #define CLASS_STRIDE_MAX 32768u
 
-#define DEPOT_MAX 32u
+#define DEPOT_MAX 8u
 
 struct size_class {
 	struct spinlock lock;
 	uint32_t n_depot;
 	struct slab *partial;   /* slabs with something free */
-	void *depot[DEPOT_MAX]; /* full chains of free blocks, ready for caches */
+	void *depot[DEPOT_MAX]; /* full chains of free blocks, on their way from CPU to CPU */
 };
 
 /* Blocks that go between a cache and its class at once: up to 16 KiB. */
@@ -149,23 +149,23 @@ static inline unsigned chain_max(unsigned cls)
 	return cls < 16 ? 32 : cls < 20 ? 16 : 8;
 }
 
-/* Chains that a class keeps: up to 128 KiB. */
-static inline unsigned depot_max(unsigned cls)
-{
-	return cls < 8 ? DEPOT_MAX : DEPOT_MAX / 4;
-}
-
 #define QUARANTINE 16u /* safe builds: blocks freed later that one waits for */
 
-/* Free blocks of one class, kept for one CPU. */
+/*
+ * Free blocks of one class, kept for one CPU: their addresses, in room of its own. They are not
+ * linked through the blocks, so to take one is not to wait for memory, and who writes to a block
+ * after its end does not mislead the heap.
+ */
 struct cache_list {
-	void *head;
-	uint32_t count, max; /* max 0: it takes nothing */
-	void *spare;         /* a full chain, or NULL */
+	void **ready; /* one behind the block that is taken next; below the oldest one lies a NULL
+		       */
 #if HEAP_CHECKS == CHECKS_SAFE
-	uint32_t next, padding;
-	void *waiting[QUARANTINE]; /* a ring; not counted */
+	void **waiting; /* >= ready: the oldest of those that were freed and are not ready */
+	void **freed;   /* one behind the newest of these */
 #endif
+	void **end;     /* of the room */
+	void **room;    /* a block without owner, or `nothing` */
+	uint64_t bytes; /* of that block, with its header; 0: nothing */
 };
 
 struct cache {
@@ -179,12 +179,16 @@ struct blocks {
 	uint32_t cpus;
 	uint64_t large_pages; /* atomic */
 	struct size_class classes[CLASSES];
-	struct cache *cache_of[GATE_MAX_CPUS]; /* its own, or `closed` */
-	struct spinlock closing;               /* of cache_of; held over a gate call */
+	struct spinlock closing; /* of which cache each CPU uses; held over a gate call */
 	bool keep_closed;
 	struct cache closed; /* never anything in it */
+	void *nothing;       /* NULL: all the room that an empty list has */
 	struct cache caches[GATE_MAX_CPUS];
 };
+
+/* A free block out of a slab, which @owner has no account of; adds memory. NULL: none is left. */
+void *block_take(struct blocks *b, unsigned cls);
+void block_give(struct blocks *b, unsigned cls, void *p);
 
 /* For heap.c: what is in no cache of this CPU, and what does not fit in there. */
 void *alloc_slowly(struct blocks *b, size_t bytes, uint32_t owner);
@@ -224,13 +228,19 @@ void cache_trim(struct blocks *b);
 /* The same, and caches are not used any more until they are allowed again. */
 void cache_keep_closed(struct blocks *b, bool closed);
 
-/* This CPU, while masked. Unit tests say where they are. */
+/* This CPU, while masked, and what each CPU calls its cache. Unit tests say where they are. */
 #if __STDC_HOSTED__
 unsigned heap_this_cpu(void);
+void **heap_percpu(unsigned cpu);
 #else
 static inline unsigned heap_this_cpu(void)
 {
 	return percpu_cpu();
+}
+
+static inline void **heap_percpu(unsigned cpu)
+{
+	return &percpu_of(cpu)->heap;
 }
 #endif
 

@@ -145,7 +145,7 @@ void class_give_full(struct blocks *b, unsigned cls, void *chain)
 	struct size_class *c = &b->classes[cls];
 
 	spin_lock(&c->lock);
-	if (c->n_depot < depot_max(cls))
+	if (c->n_depot < DEPOT_MAX)
 		c->depot[c->n_depot++] = TAKE(chain);
 	spin_unlock(&c->lock);
 	if (chain)

@@ -61,6 +61,7 @@ struct percpu {
 	uint32_t xsave_mask;  /* the features of boot_record.xcr0; XCR0 may have more */
 	const struct iface_slot *lock_order; /* checked builds: slot of lock_order_ops; or NULL */
 	void *held[SPINLOCKS_HELD_MAX];      /* struct spinlock, oldest first: theseus/spinlock.h */
+	void *heap;                          /* of the heap cell: this CPU's cache of blocks */
 };
 
 #define PERCPU_OFFSET(field) (offsetof(struct gate_cpu, cells) + offsetof(struct percpu, field))
