@@ -8,6 +8,8 @@
 
 #include "test.h"
 
+#include <theseus/upcall.h>
+
 #define STEP 128u
 #define DEEPEST 8192u /* bytes left with which surely nothing overflows */
 #define NAP_NS (CLOCK_MS / 10)
