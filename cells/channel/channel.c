@@ -4,6 +4,8 @@
  * there is a small object, the token, that belongs to the end's owner, so that the ledger
  * closes the end with it. A channel is used and freed only under the lock of its slot.
  */
+#include <theseus/ledger.h>
+
 #include "internal.h"
 
 CELL_INFO(.name = "channel", .version = "1.0.0",
@@ -184,6 +186,7 @@ static int close_end(struct channel_end end, struct handle *ret_token)
 
 int channel_close(struct channel_end end)
 {
+	LEDGER_WHOLE();
 	struct handle token;
 	int r = close_end(end, &token);
 
@@ -195,6 +198,7 @@ int channel_close(struct channel_end end)
 int channel_reconnect(struct channel_end end, struct object_owner owner,
 		      struct channel_end *ret_end)
 {
+	LEDGER_WHOLE();
 	struct channel *channel;
 	struct channel_end *at;
 	struct handle token;
@@ -256,6 +260,7 @@ static int allocate(const struct channel_attr *attr, struct channel *channel)
 int channel_create(const struct channel_attr *attr, struct channel_end *ret_send,
 		   struct channel_end *ret_receive)
 {
+	LEDGER_WHOLE();
 	bool async = attr->kind == CHANNEL_ASYNC;
 	struct object_owner owner = {.cell = attr->owner.cell};
 	struct channel_end side[2];

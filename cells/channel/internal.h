@@ -38,7 +38,6 @@ struct link {
 	struct record *record;
 	struct channel_end end;
 	uint8_t *message; /* sending: the message */
-	uint32_t bytes;   /* of a message */
 	uint32_t index;   /* in the record */
 	bool linked;
 };

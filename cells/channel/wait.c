@@ -7,6 +7,7 @@
  * done meanwhile; the stub calls again, and that call, in whatever version, goes on with it.
  * So nothing is sent twice or lost between the two.
  */
+#include <theseus/ledger.h>
 #include <theseus/percpu.h>
 
 #include "internal.h"
@@ -68,8 +69,24 @@ static int record_make(struct record **ret_record)
 
 /* ---- ending a wait ---- */
 
-/* Out of all lists. Result: the index that was done; -EAGAIN: none. */
-static int unlink_all(struct record *record, bool give_back)
+/*
+ * A message that was given to this record goes to its receiver, or back if there is none. First
+ * the copy, into memory that may be bad: after a fault the message is still the record's.
+ */
+static void settle(struct channel *channel, const struct record *record, void *message)
+{
+	if (message)
+		memcpy(message, record->message, channel->ring.bytes);
+	else
+		ring_push_front(&channel->ring, record->message);
+	channel->given--;
+}
+
+/*
+ * Out of all lists. Without @cases what was given to the record goes back. Result: the index that
+ * was done; -EAGAIN: none.
+ */
+static int unlink_all(struct record *record, const struct channel_case *cases)
 {
 	uint32_t waiting = RECORD_WAITING;
 	struct channel *channel;
@@ -84,15 +101,12 @@ static int unlink_all(struct record *record, bool give_back)
 		channel = link->linked ? channel_lock(link->end) : NULL;
 		if (!channel)
 			continue;
-		transfer_unlink(channel, link);
 		if (__atomic_load_n(&record->state, __ATOMIC_ACQUIRE) == RECORD_DONE + i) {
 			done = (int)i;
-			if (end_side(link->end) == RECEIVING) {
-				channel->given--;
-				if (give_back)
-					ring_push_front(&channel->ring, record->message);
-			}
+			if (end_side(link->end) == RECEIVING)
+				settle(channel, record, cases ? cases[i].message : NULL);
 		}
+		transfer_unlink(channel, link);
 		transfer_serve(channel);
 		channel_unlock_free(channel);
 	}
@@ -102,12 +116,15 @@ static int unlink_all(struct record *record, bool give_back)
 static void end(struct record *record)
 {
 	record->n = 0;
-	heap_free(TAKE(record->block));
+	if (record->block) {
+		LEDGER_WHOLE();
+		heap_free(TAKE(record->block));
+	}
 }
 
 void record_abandon(struct record *record)
 {
-	(void)unlink_all(record, true);
+	(void)unlink_all(record, NULL);
 	end(record);
 }
 
@@ -150,6 +167,7 @@ static int try(struct channel_end end, void *message)
 /* Room for @n links and the messages of the cases that send. */
 static int prepare(struct record *record, const struct channel_case *cases, unsigned n)
 {
+	LEDGER_WHOLE();
 	size_t bytes = n * sizeof(struct link);
 	struct channel_info info;
 	uint8_t *at;
@@ -196,8 +214,7 @@ static int try_or_enter(const struct channel_case *only, struct record **ret_gua
 		record->links = &record->own;
 		record->own = (struct link){.record = record,
 					    .end = only->end,
-					    .message = record->message,
-					    .bytes = channel->ring.bytes};
+					    .message = record->message};
 		if (end_side(only->end) == SENDING)
 			memcpy(record->message, only->message, channel->ring.bytes);
 		record->n = 1;
@@ -222,7 +239,6 @@ static int enter(struct channel *channel, struct link *link)
 		r = -EPIPE;
 	if (r < 0)
 		return r;
-	link->bytes = channel->ring.bytes;
 	transfer_link(channel, link);
 	transfer_serve(channel);
 	return side == RECEIVING && channel->n_ends[SENDING] == 0 ? -EPIPE : 0;
@@ -308,13 +324,9 @@ static int round(struct channel_case *cases, unsigned n, unsigned first, uint64_
 		return r;
 	}
 	if (done == -EAGAIN) {
-		done = unlink_all(record, false);
-		if (done >= 0) {
+		done = unlink_all(record, cases);
+		if (done >= 0)
 			cases[done].result = 0;
-			if (end_side(cases[done].end) == RECEIVING)
-				memcpy(cases[done].message, record->message,
-				       record->links[done].bytes);
-		}
 	}
 	return done >= 0 ? done : r < 0 ? r : -EAGAIN;
 }

@@ -227,6 +227,29 @@ static int survives_bad_pointers(struct test *test)
 }
 CELL_PROVIDE(test_ops, channel_survives_bad_pointers) = {.run = survives_bad_pointers};
 
+/* What is given to a receiver that waits, and that has no memory for it, goes to the next one. */
+static int comes_back_from_bad_pointer(struct test *test)
+{
+	static const enum channel_kind kinds[] = {CHANNEL_RENDEZVOUS, CHANNEL_ASYNC};
+	struct channel_test *s = test_begin();
+	struct message m = message_of(3), back = {0};
+	struct task_exit exit;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+		TEST_CHECK(test, test_channel(0, kinds[i], i) == 0);
+		TEST_CHECK(test, test_spawn(1, IFACE(task_ops, channel_bad_pointer)) == 0);
+		test_until_waiting(0, 1);
+		TEST_CHECK(test, channel_send(s->send[0], &m, CLOCK_NEVER) == 0);
+		TEST_CHECK(test, task_join(s->tasks[1], CLOCK_NEVER, &exit) == 0);
+		TEST_CHECK(test, exit.end == TASK_FAULTED);
+		TEST_CHECK(test, channel_receive(s->receive[0], &back, 0) == 0 && back.id == 3);
+		TEST_CHECK(test, channel_receive(s->receive[0], &back, 0) == -ETIMEDOUT);
+		test_close(1);
+	}
+	return TEST_PASSED;
+}
+CELL_PROVIDE(test_ops, channel_returns_from_bad_one) = {.run = comes_back_from_bad_pointer};
+
 static int connects_many_ends(struct test *test)
 {
 	struct channel_test *s = test_begin();

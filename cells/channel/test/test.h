@@ -8,6 +8,7 @@
 
 #define ACTORS 8u
 #define MESSAGES 4096u
+#define NOTHING UINT64_MAX
 
 struct message {
 	uint64_t id;
@@ -26,7 +27,11 @@ struct channel_test {
 	int32_t results[ACTORS];
 	uint64_t values[ACTORS];
 	uint32_t next, garbled; /* atomic */
-	uint8_t sent[MESSAGES]; /* atomic: times that a send succeeded */
+	struct spinlock lock;   /* in here nothing ends a task: what it did and its note of that agree */
+	uint64_t trying[ACTORS];                /* senders: id + 1 of what is being sent; 0 = none */
+	struct message inbox[ACTORS], other[ACTORS]; /* receivers; of id NOTHING: noted */
+	uint8_t sent[MESSAGES];    /* times that a send succeeded */
+	uint8_t unknown[MESSAGES]; /* its sender ended in the call */
 	uint8_t seen[MESSAGES]; /* atomic: times received */
 };
 

@@ -7,8 +7,17 @@
  * message, or one came and took it. CHANNEL_ASYNC queues up to its capacity: a send returns
  * when the message is in the queue. Receivers and senders are served in the order they came.
  *
- * A message that was sent is received exactly once, whatever ends between: one that was given
- * to a receiver which ended before it had it goes to the next. A send that fails sent nothing.
+ * A message is in one place at any time: with its sender, in the channel, or with its receiver.
+ *  - A send that returned 0 has left it in the channel or with a receiver; one that returned
+ *    anything else has sent nothing. A kill or a deadline does not take back what was done before
+ *    it: then the call returns 0.
+ *  - It is received in the moment in which it is copied to a receiver's @message. A receiver that
+ *    ends before that, by a kill, a fault (a bad @message is one) or the ledger, has taken nothing:
+ *    what it was given goes back to the front, for the next one. One that ends after that has
+ *    received it, whether or not its call returned: the memory behind @message says so.
+ *  - A task that ends inside of a send is not told: its message is received once or never.
+ * So what was sent is received exactly once, if there is somebody to receive it: what is in the
+ * channel waits while receivers have no end left, and is gone when senders have none either.
  *
  * Ends are values that any task may use; each belongs to a cell and, if its owner says so, to
  * a task, and is closed when that task ends. When a side has no end left the other side gets
