@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Values of each task, restarts, detaching, affinity, and many tasks at once. */
 #include <theseus/heap.h>
+#include <theseus/mapped.h>
 #include <theseus/task.h>
 #include <theseus/test.h>
 
@@ -232,6 +233,40 @@ static int detached_tasks_are_reaped(struct test *test)
 	return TEST_PASSED;
 }
 CELL_PROVIDE(test_ops, task_detached_are_reaped) = {.run = detached_tasks_are_reaped};
+
+static int64_t return_at_once(uint64_t value)
+{
+	return (int64_t)value;
+}
+CELL_PROVIDE(task_ops, task_test_returns) = {.run = return_at_once};
+
+#define REAPED 400u
+
+/* An idle task that reaps is woken from it at all moments; what it had begun is done all the same. */
+static int reaping_is_not_cut_short(struct test *test)
+{
+	const struct task_attr attr = {.detached = true, .stack_bytes = 5 * PAGE_SIZE};
+	struct mapped_stats before, after;
+	unsigned tasks = task_count();
+	struct task_ref task;
+	uint64_t limit_ns;
+
+	task_trim();
+	mapped_stats(&before);
+	for (unsigned i = 0; i < REAPED; i++) {
+		TEST_CHECK(test, task_spawn(&attr, IFACE(task_ops, task_test_returns), 0, &task) == 0);
+		TEST_CHECK(test, task_sleep_until(clock_after(i * 200)) == 0);
+	}
+	limit_ns = clock_after(10 * CLOCK_S);
+	do {
+		TEST_CHECK(test, clock_now_ns() < limit_ns);
+		TEST_CHECK(test, task_sleep_until(clock_after(CLOCK_MS)) == 0);
+		task_trim();
+		mapped_stats(&after);
+	} while (task_count() > tasks || after.regions > before.regions);
+	return TEST_PASSED;
+}
+CELL_PROVIDE(test_ops, task_reaping_is_not_cut_short) = {.run = reaping_is_not_cut_short};
 
 static int affinity_moves_a_running_task(struct test *test)
 {
