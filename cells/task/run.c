@@ -303,6 +303,7 @@ void run_blocked(void)
 
 void task_yield(void)
 {
+	STACK_ROOM(STACK_ROOM_MASKED);
 	upcall_mask();
 	if (sched()->contended(percpu_cpu()))
 		run_others(SCHED_YIELD);

@@ -132,6 +132,7 @@ int task_event_wait(struct task_event *event, uint64_t seen, uint64_t deadline_n
 	struct task *task = current();
 	int r;
 
+	STACK_ROOM(STACK_ROOM_MASKED);
 	lock_order_may_block(LOCK_PLACE);
 	r = life_kill_point();
 	if (r < 0)

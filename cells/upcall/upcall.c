@@ -125,7 +125,7 @@ static void pending_at_unmask(void)
 {
 	uint32_t mask;
 
-	__asm__ volatile("testb $0, -%c0(%%rsp)" ::"i"(UPCALL_STACK_BYTES) : "cc");
+	STACK_ROOM(UPCALL_STACK_BYTES);
 	do {
 		upcall_mask();
 		upcall_handle(0);

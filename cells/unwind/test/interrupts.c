@@ -2,7 +2,8 @@
 /*
  * Interrupts that find next to no stack left. Whether the task that they find goes on or ends
  * with a stack overflow, the interrupt is handled: here the timer's, without which nobody who
- * sleeps on that CPU would wake again.
+ * sleeps on that CPU would wake again. Nor do queues and locks that all tasks share break when a
+ * stack ends in the midst of using them.
  */
 #include <theseus/upcall.h>
 
@@ -99,3 +100,71 @@ static int without_stack(struct test *test)
 	return TEST_PASSED;
 }
 CELL_PROVIDE(test_ops, unwind_interrupt_without_stack) = {.run = without_stack};
+
+/* ---- stacks that end within the operations of other cells ---- */
+
+#define OVERFLOWS 64u
+
+/* By turns, so that what comes to the end of the stack differs with @n. */
+static void use_something(uint64_t n)
+{
+	struct unwind_test *s = unwind_test_state();
+
+	switch (n % 4) {
+	case 0:
+		task_yield();
+		break;
+	case 1:
+		(void)!task_sleep_until(clock_after(1));
+		break;
+	case 2:
+		task_event_signal(&s->event);
+		break;
+	default:
+		if (mutex_lock(&s->mutex, CLOCK_NEVER) >= 0)
+			mutex_unlock(&s->mutex);
+	}
+}
+
+static __attribute__((noinline)) int64_t overflow_in_use(uint64_t n, uint64_t depth)
+{
+	int64_t r;
+
+	use_something(n);
+	if (depth == UINT64_MAX)
+		return 0;
+	r = overflow_in_use(n * 5 + 1, depth + 1);
+	__asm__ volatile("" : "+r"(r)); /* a frame of its own for each */
+	return r;
+}
+
+static int64_t overflow_in_use_run(uint64_t arg)
+{
+	volatile char *room = __builtin_alloca(arg % 16 * 16);
+
+	__asm__ volatile("" : : "r"(room) : "memory");
+	return overflow_in_use(arg, 0);
+}
+CELL_PROVIDE(task_ops, unwind_overflow_in_use) = {.run = overflow_in_use_run};
+
+static int in_use(struct test *test)
+{
+	struct unwind_test *s = unwind_test_begin();
+	struct task_ref tasks[4];
+	struct task_exit exit;
+
+	for (uint64_t n = 0; n < OVERFLOWS; n += ARRAY_SIZE(tasks)) {
+		for (unsigned i = 0; i < ARRAY_SIZE(tasks); i++)
+			TEST_CHECK(test,
+				   TASK_SPAWN(&tasks[i], IFACE(task_ops, unwind_overflow_in_use),
+					      n + i) == 0);
+		for (unsigned i = 0; i < ARRAY_SIZE(tasks); i++) {
+			TEST_CHECK(test, unwind_test_join(tasks[i], &exit) == 0);
+			TEST_CHECK(test, exit.end == TASK_FAULTED);
+		}
+	}
+	TEST_CHECK(test, mutex_lock(&s->mutex, UNWIND_TEST_LIMIT) >= 0);
+	mutex_unlock(&s->mutex);
+	return TEST_PASSED;
+}
+CELL_PROVIDE(test_ops, unwind_overflow_in_other_cells) = {.run = in_use};

@@ -32,7 +32,8 @@ IFACE_DEFINE(ledger_ops);
  * start of a scope has the ledger wait until the scope is left. For operations that end by
  * themselves, since a task that stays in one is never ended: those of the cells that keep things
  * for tasks, and of whoever makes something and then binds it to its task. Nests; whoever waits
- * in one is cancelled by a kill as anywhere. Unwinding leaves it too. A few instructions.
+ * in one is cancelled by a kill as anywhere. Unwinding leaves it too. Nor does the stack end
+ * in one: the outermost faults before it begins if there is not enough. A few instructions.
  */
 #define LEDGER_WHOLE()                                                                             \
 	OWNED(ledger_whole_end_) struct task_head *ledger_whole_ = ledger_whole_begin_()
@@ -54,8 +55,11 @@ static inline struct task_head *ledger_whole_begin_(void)
 {
 	struct task_head *head = percpu_read(task);
 
-	if (head)
+	if (head) {
+		if (!head->whole)
+			STACK_ROOM(STACK_ROOM_WHOLE);
 		head->whole++;
+	}
 	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* what counts is where the CPU is interrupted */
 	return head;
 }

@@ -34,6 +34,19 @@ _Static_assert(offsetof(struct gate_cpu, irq) == 48, "percpu-asm.h");
 _Static_assert(offsetof(struct gate_cpu, fault) == 104, "percpu-asm.h");
 _Static_assert(offsetof(struct gate_cpu, nmi) == 160, "percpu-asm.h");
 
+/*
+ * Faults here, as a stack overflow, unless that many bytes of stack are left: before what must
+ * not stop half-way. At most a page, so that the guard is not jumped over.
+ */
+#define STACK_ROOM_MASKED 2048 /* a masked section, or a few calls that end in one */
+#define STACK_ROOM_SPIN 1024   /* under a spinlock */
+#define STACK_ROOM_WHOLE 3072  /* in a LEDGER_WHOLE() scope: theseus/ledger.h */
+#if __STDC_HOSTED__
+#define STACK_ROOM(bytes) ((void)(bytes))
+#else
+#define STACK_ROOM(bytes) __asm__ volatile("testb $0, -%c0(%%rsp)" ::"i"(bytes) : "memory", "cc")
+#endif
+
 #if __STDC_HOSTED__
 /* Unit tests run as threads of a process: nothing interrupts them. */
 static inline void upcall_mask(void)

@@ -62,6 +62,9 @@ static inline void spin_give_(struct spinlock *lock)
 }
 
 #if __STDC_HOSTED__
+static inline void spin_room_(void)
+{
+}
 static inline void spin_remember_(struct spinlock *lock)
 {
 	(void)lock;
@@ -92,6 +95,16 @@ static inline void spin_held_set_(uint32_t i, void *lock)
 static __attribute__((noinline, cold, unused)) void spin_too_many_(void)
 {
 	TRAP("more spinlocks at a time than a CPU keeps account of");
+}
+
+/*
+ * What a spinlock guards is not left half-changed by a stack that ends: there is room, or the
+ * first lock is not taken. While others are held it is too late for that.
+ */
+static inline void spin_room_(void)
+{
+	if (percpu_read(locks) == 0)
+		STACK_ROOM(STACK_ROOM_SPIN);
 }
 
 static inline void spin_remember_(struct spinlock *lock)
@@ -151,6 +164,7 @@ static inline void spin_release_to(uint32_t n)
 static inline void spin_lock_at_(struct spinlock *lock, const char *place)
 	ACQUIRES(*lock) NO_THREAD_SAFETY
 {
+	spin_room_();
 	upcall_mask();
 	lock_order_acquire(&lock->held, LOCK_SPIN, place);
 	/* xchg: a full barrier; between attempts only read, so the line stays shared */
