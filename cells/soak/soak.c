@@ -116,25 +116,30 @@ static int stop(struct command_io *io)
 
 /*
  * What the whole system holds. What was needed for the first time and stays, because it is used
- * again, is no part of the frames: page tables and the records of regions.
+ * again, is no part of the frames: page tables and the records of regions. Nor is the heap's:
+ * how many of its arenas are in use depends on where the blocks lie that stay.
  */
 static int held(struct command_io *io)
 {
 	struct frames_stats frames;
 	struct mapped_stats mapped;
 	struct task_stats tasks;
+	struct heap_stats heap;
 	struct held now;
 
 	held_now(&now);
+	heap_stats((struct cell_ref){0}, &heap);
 	frames_stats(&frames);
 	mapped_stats(&mapped);
 	task_stats(&tasks);
 	command_printf(io, "tasks=%llu pages=%llu objects=%llu bytes=%llu frames=%llu\n",
 		       (unsigned long long)now.tasks, (unsigned long long)now.pages,
 		       (unsigned long long)now.objects, (unsigned long long)now.bytes,
-		       (unsigned long long)(frames.used - frames.tables - mapped.own_pages));
-	command_printf(io, "tables=%llu own_pages=%llu\n", (unsigned long long)frames.tables,
-		       (unsigned long long)mapped.own_pages);
+		       (unsigned long long)(frames.used - frames.tables - mapped.own_pages -
+					    heap.pages));
+	command_printf(io, "tables=%llu own_pages=%llu heap_pages=%llu\n",
+		       (unsigned long long)frames.tables, (unsigned long long)mapped.own_pages,
+		       (unsigned long long)heap.pages);
 	command_printf(io, "faults=%llu unwound=%llu by_ledger=%llu unwind_failures=%llu\n",
 		       (unsigned long long)upcall_fault_count(), (unsigned long long)tasks.unwound,
 		       (unsigned long long)tasks.by_ledger,
