@@ -21,7 +21,7 @@ struct ended {
 static int make_and_drop(uint64_t kind, struct ended *s)
 {
 	size_t bytes[HANDLES] = {1, PAGE_SIZE, 5 * PAGE_SIZE, 1, 1, 2 * PAGE_SIZE, 1, 1};
-	int r;
+	int r = 0;
 
 	switch (kind) {
 	case 0:
