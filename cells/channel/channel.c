@@ -31,6 +31,7 @@ struct channel_state *channel_state(void)
 
 /* ---- look-up ---- */
 
+/* NO_THREAD_SAFETY: what is checked is that who locks unlocks, not which lock of the table it is. */
 struct channel *channel_lock(struct channel_end end) NO_THREAD_SAFETY
 {
 	struct handle h = {
@@ -57,7 +58,7 @@ void channel_unlock(struct channel *channel) NO_THREAD_SAFETY
 	spin_unlock(&state.places[channel->handle.slot % PLACES].lock);
 }
 
-static void destroy(struct channel *channel)
+static void destroy(struct channel *channel) REQUIRES(channel_slot)
 {
 	struct handle h = channel->handle;
 
@@ -78,6 +79,7 @@ void channel_unlock_free(struct channel *channel) NO_THREAD_SAFETY
 }
 
 static struct end_entry *entry_of(const struct channel *channel, struct channel_end end)
+	REQUIRES(channel_slot)
 {
 	struct end_entry *entry = &channel->ends[end_index(end)];
 
@@ -95,6 +97,7 @@ int channel_check(const struct channel *channel, struct channel_end end)
 /* ---- ends ---- */
 
 static void add_entries(struct channel *channel, struct end_entry *entries, uint32_t n)
+	REQUIRES(channel_slot)
 {
 	for (uint32_t i = n; i-- > channel->ends_max;) {
 		entries[i] = (struct end_entry){.next_free = channel->first_free};
@@ -136,7 +139,7 @@ static int grow(struct channel_end of)
 
 /* Takes a free entry for @token. Result: 0, -EAGAIN: there is none. */
 static int enter(struct channel *channel, enum side side, struct handle token,
-		 struct channel_end *ret_end)
+		 struct channel_end *ret_end) REQUIRES(channel_slot)
 {
 	uint32_t i = channel->first_free - 1;
 	struct end_entry *entry = &channel->ends[i];
@@ -156,6 +159,7 @@ static int enter(struct channel *channel, enum side side, struct handle token,
 
 /* Under the lock. Result: the end's token, which the caller destroys without it. */
 static struct handle leave(struct channel *channel, struct channel_end end, struct end_entry *entry)
+	REQUIRES(channel_slot)
 {
 	struct handle token = entry->token;
 	enum side side = end_side(end);
@@ -242,7 +246,7 @@ int channel_give(struct channel_end end, struct object_owner owner)
 
 /* ---- channels ---- */
 
-static int allocate(const struct channel_attr *attr, struct channel *channel)
+static int allocate(const struct channel_attr *attr, struct channel *channel) REQUIRES(channel_slot)
 {
 	uint32_t length = attr->kind == CHANNEL_ASYNC ? attr->capacity : RETURNS;
 	struct end_entry *entries;
@@ -275,9 +279,10 @@ int channel_create(const struct channel_attr *attr, struct channel_end *ret_send
 	r = object_create(state.channels, owner, &h);
 	if (r < 0)
 		return r;
-	channel = object_get(state.channels, h); /* nobody else knows it yet */
+	channel = object_get(state.channels, h);
 	if (!channel)
 		return -ESTALE;
+	spin_unshared(channel_slot); /* nobody else knows it yet */
 	channel->handle = h;
 	r = allocate(attr, channel);
 	if (r < 0) {

@@ -67,17 +67,22 @@ struct record {
 #define RECORD_CLOSED 3u
 #define RECORD_DONE 0x100u /* + index */
 
+SPINLOCK_ROLE(channel_slot);
+
 struct channel {
 	struct handle handle;
-	enum channel_kind kind;
-	uint32_t capacity;
-	struct ring ring; /* async: the queue. Else what came back from receivers that ended */
-	uint32_t given;   /* messages given to receivers that have not looked yet */
-	uint32_t n_ends[2];
-	struct link *first[2], *last[2];
-	uint32_t n_links;
-	struct end_entry *ends;
-	uint32_t ends_max, first_free; /* index + 1 */
+	enum channel_kind kind GUARDED_BY(channel_slot);
+	uint32_t capacity GUARDED_BY(channel_slot);
+	/* async: the queue. Else what came back from receivers that ended */
+	struct ring ring GUARDED_BY(channel_slot);
+	/* messages given to receivers that have not looked yet */
+	uint32_t given GUARDED_BY(channel_slot);
+	uint32_t n_ends[2] GUARDED_BY(channel_slot);
+	struct link *first[2] GUARDED_BY(channel_slot), *last[2] GUARDED_BY(channel_slot);
+	uint32_t n_links GUARDED_BY(channel_slot);
+	struct end_entry *ends GUARDED_BY(channel_slot);
+	uint32_t ends_max GUARDED_BY(channel_slot);
+	uint32_t first_free GUARDED_BY(channel_slot); /* index + 1 */
 };
 
 /*
@@ -85,10 +90,10 @@ struct channel {
  * handle needs no look-up: generations are used once, so what is gone matches no end.
  */
 struct channel_place {
-	struct spinlock lock;
-	uint32_t slot;
-	uint64_t generation; /* 0 = none */
-	struct channel *channel;
+	struct spinlock lock; /* channel_slot */
+	uint32_t slot GUARDED_BY(channel_slot);
+	uint64_t generation GUARDED_BY(channel_slot); /* 0 = none */
+	struct channel *channel GUARDED_BY(channel_slot);
 } __attribute__((aligned(64)));
 
 #define PLACES 64u
@@ -101,23 +106,24 @@ struct channel_state *channel_state(void);
 
 /* ---- channel.c ---- */
 /* The channel with its lock held; NULL: it is gone, no lock is held. */
-struct channel *channel_lock(struct channel_end end);
-void channel_unlock(struct channel *channel);
+struct channel *channel_lock(struct channel_end end) TRY_ACQUIRES(true, channel_slot);
+void channel_unlock(struct channel *channel) RELEASES(channel_slot);
 /* The same for who has taken something away: frees it if nobody is left. */
-void channel_unlock_free(struct channel *channel);
+void channel_unlock_free(struct channel *channel) RELEASES(channel_slot);
 /* Under the lock. Result: 0, -ESTALE: @end is closed. */
-int channel_check(const struct channel *channel, struct channel_end end);
+int channel_check(const struct channel *channel, struct channel_end end) REQUIRES(channel_slot);
 
 /* ---- transfer.c: under the channel's lock ---- */
 /* 0, -EPIPE, -EAGAIN = would wait. */
-int transfer_send(struct channel *channel, const void *message);
-int transfer_receive(struct channel *channel, void *message);
+int transfer_send(struct channel *channel, const void *message) REQUIRES(channel_slot);
+int transfer_receive(struct channel *channel, void *message) REQUIRES(channel_slot);
 /* Brings senders and receivers that wait together, as far as that is possible. */
-void transfer_serve(struct channel *channel);
-void transfer_link(struct channel *channel, struct link *link);
-void transfer_unlink(struct channel *channel, struct link *link);
+void transfer_serve(struct channel *channel) REQUIRES(channel_slot);
+void transfer_link(struct channel *channel, struct link *link) REQUIRES(channel_slot);
+void transfer_unlink(struct channel *channel, struct link *link) REQUIRES(channel_slot);
 /* Makes all that wait on @side look again; with @only, those at that end. */
-void transfer_wake(struct channel *channel, enum side side, const struct channel_end *only);
+void transfer_wake(struct channel *channel, enum side side, const struct channel_end *only)
+	REQUIRES(channel_slot);
 
 /* ---- wait.c ---- */
 /* Ends a wait from outside: the task unwinds or has ended. A message that it got goes back. */

@@ -20,7 +20,7 @@ static bool claim(struct link *link)
 
 /* The first on @side whose wait something else has not ended yet, and that is not @but's. */
 static struct link *first_waiting(const struct channel *channel, enum side side,
-				  const struct record *but)
+				  const struct record *but) REQUIRES(channel_slot)
 {
 	struct link *link = channel->first[side];
 
@@ -30,13 +30,13 @@ static struct link *first_waiting(const struct channel *channel, enum side side,
 	return link;
 }
 
-static bool room(const struct channel *channel)
+static bool room(const struct channel *channel) REQUIRES(channel_slot)
 {
 	return channel->ring.count + channel->given < channel->ring.length;
 }
 
 /* The receiver behind @link, which is claimed, has its message. */
-static void given(struct channel *channel, struct link *link)
+static void given(struct channel *channel, struct link *link) REQUIRES(channel_slot)
 {
 	channel->given++;
 	task_event_signal(&link->record->event);
@@ -44,6 +44,7 @@ static void given(struct channel *channel, struct link *link)
 
 /* Claims a sender, not @but: its message counts as sent, and stays where it is under the lock. */
 static struct link *claim_sender(struct channel *channel, const struct record *but)
+	REQUIRES(channel_slot)
 {
 	struct link *link;
 
@@ -57,7 +58,7 @@ static struct link *claim_sender(struct channel *channel, const struct record *b
 }
 
 /* What senders wait with moves up into an async channel's queue. */
-static void refill(struct channel *channel)
+static void refill(struct channel *channel) REQUIRES(channel_slot)
 {
 	const struct link *from;
 

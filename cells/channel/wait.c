@@ -74,6 +74,7 @@ static int record_make(struct record **ret_record)
  * the copy, into memory that may be bad: after a fault the message is still the record's.
  */
 static void settle(struct channel *channel, const struct record *record, void *message)
+	REQUIRES(channel_slot)
 {
 	if (message)
 		memcpy(message, record->message, channel->ring.bytes);
@@ -98,7 +99,9 @@ static int unlink_all(struct record *record, const struct channel_case *cases)
 	for (uint32_t i = 0; i < record->n; i++) {
 		struct link *link = &record->links[i];
 
-		channel = link->linked ? channel_lock(link->end) : NULL;
+		if (!link->linked)
+			continue;
+		channel = channel_lock(link->end);
 		if (!channel)
 			continue;
 		if (__atomic_load_n(&record->state, __ATOMIC_ACQUIRE) == RECORD_DONE + i) {
@@ -141,6 +144,7 @@ static void wait_drop(struct record **record)
 
 /* As transfer_send() and transfer_receive(); also -ESTALE. */
 static int try_locked(struct channel *channel, struct channel_end end, void *message)
+	REQUIRES(channel_slot)
 {
 	int r = channel_check(channel, end);
 
@@ -230,7 +234,7 @@ static int try_or_enter(const struct channel_case *only, struct record **ret_gua
 }
 
 /* Result: 0; -EPIPE, -ESTALE: unless it is done already, it cannot be. */
-static int enter(struct channel *channel, struct link *link)
+static int enter(struct channel *channel, struct link *link) REQUIRES(channel_slot)
 {
 	enum side side = end_side(link->end);
 	int r = channel_check(channel, link->end);

@@ -16,7 +16,7 @@ uint32_t chunk_log_of(uint32_t stride)
 	return log;
 }
 
-static void list_chunk(struct type *t, struct chunk *c)
+static void list_chunk(struct type *t, struct chunk *c) REQUIRES(heap_type_lock)
 {
 	c->prev = NULL;
 	c->next = t->partial;
@@ -25,7 +25,7 @@ static void list_chunk(struct type *t, struct chunk *c)
 	t->partial = c;
 }
 
-static void unlist_chunk(struct type *t, struct chunk *c)
+static void unlist_chunk(struct type *t, struct chunk *c) REQUIRES(heap_type_lock)
 {
 	if (c->prev)
 		c->prev->next = c->next;
@@ -63,14 +63,14 @@ static int supply_get(struct supply *s, size_t chunk_bytes, uint32_t places_max)
 }
 
 /* How many places the directory needs for another chunk; 0: it has one. */
-static uint32_t places_lacking(const struct type *t)
+static uint32_t places_lacking(const struct type *t) REQUIRES(heap_type_lock)
 {
 	if (t->first_place != NO_SLOT || t->n_places < t->places_max)
 		return 0;
 	return t->places_max ? t->places_max * 2 : 8;
 }
 
-static uint32_t place_take(struct type *t)
+static uint32_t place_take(struct type *t) REQUIRES(heap_type_lock)
 {
 	uint32_t place = t->first_place;
 
@@ -80,14 +80,14 @@ static uint32_t place_take(struct type *t)
 	return place;
 }
 
-static void place_give(struct type *t, uint32_t place)
+static void place_give(struct type *t, uint32_t place) REQUIRES(heap_type_lock)
 {
 	t->places[place].next = (uint64_t)t->first_place << 1 | 1;
 	t->first_place = place;
 }
 
 /* Gives the type another chunk out of the supply, which has all that it takes. */
-static void chunk_add(struct type *t, struct supply *s)
+static void chunk_add(struct type *t, struct supply *s) REQUIRES(heap_type_lock)
 {
 	struct chunk *c = TAKE(s->chunk);
 

@@ -5,7 +5,8 @@
 #include <theseus/frames.h>
 
 /* What @h names, its type locked; NULL: nothing, and not locked. */
-static struct object *handle_lock(struct handle h, struct type **ret_type) NO_THREAD_SAFETY
+static struct object *handle_lock(struct handle h, struct type **ret_type)
+	TRY_ACQUIRES(true, heap_type_lock) NO_THREAD_SAFETY
 {
 	struct type *t = type_lock(h.type);
 	struct object *o;
@@ -26,6 +27,7 @@ static struct handle handle_of(const struct object *o)
 }
 
 static void object_fill(struct type *t, struct object *o, struct object_owner owner)
+	REQUIRES(heap_type_lock)
 {
 	memset(o->bytes, 0, t->stride - sizeof(*o));
 	o->generation = __atomic_add_fetch(&heap_types()->generation, 1, __ATOMIC_RELAXED);
@@ -53,7 +55,7 @@ int object_create(struct heap_type type, struct object_owner owner, struct handl
 	if (r < 0)
 		return r;
 	r = type_lock_with_room(type.id, &supply, &t);
-	if (r >= 0) {
+	if (r == 0) {
 		struct object *o = object_take(t);
 
 		object_fill(t, o, owner);
@@ -83,7 +85,7 @@ void *object_get(struct heap_type type, struct handle h)
 CELL_EXPORT(object_get);
 
 /* Frees an object that nobody finds through its task any more, and unlocks its type. */
-static void object_free(struct type *t, struct object *o) NO_THREAD_SAFETY
+static void object_free(struct type *t, struct object *o) RELEASES(heap_type_lock)
 {
 	uint32_t cell = o->cell, bytes = t->bytes;
 	struct chunk *drop;
@@ -182,8 +184,11 @@ bool object_end(struct handle h, uint64_t task, struct ending *ret_ending)
 void ending_free(struct ending *ending)
 {
 	struct ending gone = TAKE(*ending);
-	struct type *t = gone.handle.type ? type_lock(gone.handle.type) : NULL;
+	struct type *t;
 
+	if (!gone.handle.type)
+		return;
+	t = type_lock(gone.handle.type);
 	if (t)
 		object_free(t, gone.object);
 }

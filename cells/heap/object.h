@@ -49,8 +49,10 @@ union place {
 	uint64_t next; /* odd: number << 1 | 1 */
 };
 
+SPINLOCK_ROLE(heap_type_lock);
+
 struct type {
-	struct spinlock lock;
+	struct spinlock lock; /* heap_type_lock */
 	uint32_t id; /* generation << 8 | index in the table; 0 = unused */
 	uint32_t generation;
 	struct cell_ref server;
@@ -58,19 +60,19 @@ struct type {
 	struct object_ops_h ops;
 	uint32_t bytes, stride;
 	uint32_t chunk_log; /* log2 of the objects in a chunk */
-	uint32_t n_places, places_max;
-	uint32_t first_place; /* unused one, or NO_SLOT */
-	uint64_t n_live;
-	union place *places;
-	struct chunk *partial;
-	struct chunk *empty; /* at most one is kept; it is in partial too */
+	uint32_t n_places GUARDED_BY(heap_type_lock), places_max GUARDED_BY(heap_type_lock);
+	uint32_t first_place GUARDED_BY(heap_type_lock); /* unused one, or NO_SLOT */
+	uint64_t n_live GUARDED_BY(heap_type_lock);
+	union place *places GUARDED_BY(heap_type_lock);
+	struct chunk *partial GUARDED_BY(heap_type_lock);
+	struct chunk *empty GUARDED_BY(heap_type_lock); /* at most one is kept; it is in partial too */
 };
 
 /* ---- type.c ---- */
 
 /* The record behind @id, locked; NULL if there is none. */
-struct type *type_lock(uint32_t id);
-void type_unlock(struct type *t);
+struct type *type_lock(uint32_t id) TRY_ACQUIRES(true, heap_type_lock);
+void type_unlock(struct type *t) RELEASES(heap_type_lock);
 
 /* ---- chunk.c ---- */
 
@@ -89,16 +91,17 @@ void supply_drop(struct supply *s);
  * The type behind @id, locked, with a free object. Result: 0; -EINVAL (no such type),
  * -ENOMEM: not locked.
  */
-int type_lock_with_room(uint32_t id, struct supply *s, struct type **ret_type) MUST_USE;
+int type_lock_with_room(uint32_t id, struct supply *s, struct type **ret_type) MUST_USE
+	TRY_ACQUIRES(0, heap_type_lock);
 
 /* The rest is called with the type locked. */
 
 /* Takes a free object, which there is; its slot is set. */
-struct object *object_take(struct type *t);
+struct object *object_take(struct type *t) REQUIRES(heap_type_lock);
 /* Result: a chunk to free once the type is unlocked, or NULL. */
-struct chunk *object_give(struct type *t, struct object *o) MUST_USE;
+struct chunk *object_give(struct type *t, struct object *o) MUST_USE REQUIRES(heap_type_lock);
 /* The object in @slot, or NULL. One that ends is found too. */
-struct object *object_in_slot(const struct type *t, uint32_t slot);
+struct object *object_in_slot(const struct type *t, uint32_t slot) REQUIRES(heap_type_lock);
 
 /* ---- owner.c ---- */
 
@@ -112,8 +115,8 @@ struct owners {
 };
 
 /* With the type locked; nothing if the object belongs to no task. */
-void owner_link(struct object *o);
-void owner_unlink(struct object *o);
+void owner_link(struct object *o) REQUIRES(heap_type_lock);
+void owner_unlink(struct object *o) REQUIRES(heap_type_lock);
 
 /* ---- object.c ---- */
 

@@ -25,26 +25,26 @@ void type_unlock(struct type *t) NO_THREAD_SAFETY
  * A record that is not in use, *spare if need be. The types are locked. Result: its number
  * in the table; TYPES_MAX when there is none, and @spare or numbers are out.
  */
-static uint32_t type_place(struct type **spare)
+static uint32_t type_place(struct types *types, struct type **spare) REQUIRES(types->lock)
 {
-	struct type **types = heap_types()->types;
-
 	for (uint32_t i = 0; i < TYPES_MAX; i++) {
-		if (types[i] && types[i]->id == 0)
+		const struct type *t = types->types[i];
+
+		if (t && t->id == 0)
 			return i;
-		if (types[i] || !*spare)
+		if (t || !*spare)
 			continue;
-		__atomic_store_n(&types[i], TAKE(*spare), __ATOMIC_RELEASE);
+		__atomic_store_n(&types->types[i], TAKE(*spare), __ATOMIC_RELEASE);
 		return i;
 	}
 	return TYPES_MAX;
 }
 
 /* Id of the type; 0: there is none. The types are locked. */
-static uint32_t type_id(struct cell_ref server, const char *name)
+static uint32_t type_id(const struct types *types, struct cell_ref server, const char *name) REQUIRES(types->lock)
 {
 	for (uint32_t i = 0; i < TYPES_MAX; i++) {
-		const struct type *t = heap_types()->types[i];
+		const struct type *t = types->types[i];
 
 		if (t && t->id && t->server.id == server.id &&
 		    strncmp(t->name, name, sizeof(t->name)) == 0)
@@ -61,7 +61,7 @@ struct wish {
 	struct object_ops_h ops;
 };
 
-static void type_fill(struct type *t, uint32_t index, const struct wish *w)
+static void type_fill(struct type *t, uint32_t index, const struct wish *w) REQUIRES(heap_type_lock)
 {
 	/* 24 bits; 0 never */
 	t->generation = t->generation % 0xffffff + 1;
@@ -89,15 +89,15 @@ static int type_enter(const struct wish *w, struct type **spare, struct heap_typ
 	int r = -ENOMEM;
 
 	spin_lock(&types->lock);
-	if (type_id(w->server, w->name)) {
+	if (type_id(types, w->server, w->name)) {
 		r = -EEXIST;
-	} else if ((index = type_place(spare)) < TYPES_MAX) {
+	} else if ((index = type_place(types, spare)) < TYPES_MAX) {
 		struct type *t = types->types[index];
 
-		spin_lock(&t->lock);
+		spin_lock_as(&t->lock, heap_type_lock);
 		type_fill(t, index, w);
 		*ret_type = (struct heap_type){t->id};
-		spin_unlock(&t->lock);
+		spin_unlock_as(&t->lock, heap_type_lock);
 		r = 0;
 	}
 	spin_unlock(&types->lock);
@@ -135,7 +135,7 @@ int heap_type_find(struct cell_ref server, const char *name, struct heap_type *r
 	uint32_t id;
 
 	spin_lock(&types->lock);
-	id = type_id(server, name);
+	id = type_id(types, server, name);
 	spin_unlock(&types->lock);
 	if (id == 0)
 		return -ENOENT;

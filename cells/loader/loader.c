@@ -48,9 +48,9 @@ struct loader_state *loader_state(void)
 
 static void set_stage(struct loader_stage *stage)
 {
-	spin_lock(&loader.lock);
+	spin_lock_as(&loader.lock, loader_names);
 	loader.stage = stage;
-	spin_unlock(&loader.lock);
+	spin_unlock_as(&loader.lock, loader_names);
 	if (!stage)
 		__atomic_store_n(&loader.busy, 0, __ATOMIC_RELEASE);
 }

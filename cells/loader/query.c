@@ -7,13 +7,14 @@
 #include "state.h"
 #include "stubs.h"
 
-static const struct namespace *begin(void) NO_THREAD_SAFETY
+/* NO_THREAD_SAFETY: what is checked is that who begins ends, not how. */
+static const struct namespace *begin(void) ACQUIRES(loader_names) NO_THREAD_SAFETY
 {
 	spin_lock(&loader_state()->lock);
 	return loader_state()->namespace;
 }
 
-static int end(int result) NO_THREAD_SAFETY
+static int end(int result) RELEASES(loader_names) NO_THREAD_SAFETY
 {
 	spin_unlock(&loader_state()->lock);
 	return result;
@@ -42,6 +43,7 @@ void loader_sha256(const void *data, size_t n, uint8_t ret_digest[32])
 static uint32_t count_refs(const struct namespace *ns, uint32_t index);
 
 static void fill_cell(const struct namespace *ns, uint32_t index, struct loader_cell *c)
+	REQUIRES(loader_names)
 {
 	const struct record *r = ns->cells[index];
 	const struct record_region *state = &r->regions[LINK_STATE];
@@ -100,7 +102,7 @@ uint64_t loader_generation(void)
 /* ---- symbols ---- */
 
 static void fill_export(const struct record *r, const struct record_export *e,
-			struct loader_symbol *s)
+			struct loader_symbol *s) REQUIRES(loader_names)
 {
 	memset(s, 0, sizeof(*s));
 	copy_name(s->name, sizeof(s->name), e->name);
@@ -111,7 +113,7 @@ static void fill_export(const struct record *r, const struct record_export *e,
 }
 
 static void fill_import(const struct namespace *ns, uint32_t cell, uint32_t import,
-			struct loader_symbol *s)
+			struct loader_symbol *s) REQUIRES(loader_names)
 {
 	uint32_t number = ns->links[ns->first_link[cell] + import].export;
 
@@ -163,7 +165,7 @@ static uint32_t count_sites(const struct record *r, uint32_t import)
 
 /* What cell @user has linked to exports of @owner. False: nothing. */
 static bool link_dep(const struct namespace *ns, uint32_t user, uint32_t owner,
-		     struct loader_dep *d)
+		     struct loader_dep *d) REQUIRES(loader_names)
 {
 	const struct record *r = ns->cells[user];
 
@@ -182,7 +184,7 @@ static bool link_dep(const struct namespace *ns, uint32_t user, uint32_t owner,
 
 /* Tables of @owner that @user may look up by the @nth interface it declares. */
 static bool iface_dep(const struct namespace *ns, uint32_t user, uint32_t owner, uint32_t nth,
-		      struct loader_dep *d)
+		      struct loader_dep *d) REQUIRES(loader_names)
 {
 	const char *interface = ns->cells[user]->consumes[nth];
 	const struct record *r = ns->cells[owner];
@@ -200,7 +202,7 @@ static bool iface_dep(const struct namespace *ns, uint32_t user, uint32_t owner,
 
 /* The @*left-th dependency of @user on @owner, counted down. */
 static bool pair_dep(const struct namespace *ns, uint32_t user, uint32_t owner, uint32_t *left,
-		     struct loader_dep *d)
+		     struct loader_dep *d) REQUIRES(loader_names)
 {
 	if (user == owner)
 		return false;
@@ -213,7 +215,7 @@ static bool pair_dep(const struct namespace *ns, uint32_t user, uint32_t owner, 
 	return false;
 }
 
-static uint32_t count_refs(const struct namespace *ns, uint32_t index)
+static uint32_t count_refs(const struct namespace *ns, uint32_t index) REQUIRES(loader_names)
 {
 	bool depends[LOADER_CELLS_MAX] = {false};
 	uint32_t n = 0;

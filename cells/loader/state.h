@@ -13,15 +13,19 @@ struct loader_mark {
 	uint64_t tsc;
 };
 
+SPINLOCK_ROLE(loader_names);
+
 /*
  * A commit happens while every other CPU is parked at mask depth 0, so whoever holds the
- * lock sees one generation from beginning to end.
+ * lock sees one generation from beginning to end. What a stage needs it reads without: who
+ * made `busy` 1 is the only one who changes anything.
  */
 struct loader_state {
-	struct spinlock lock;        /* guards namespace and stage */
+	struct spinlock lock;        /* loader_names: keeps the namespace while it is read */
 	struct namespace *namespace; /* what runs */
 	struct namespace *retiring; /* after a commit, until it is finalised: for loader_locate() */
-	struct loader_stage *stage; /* the one that exists */
+	/* the one that exists */
+	struct loader_stage *stage GUARDED_BY(loader_names);
 	uint32_t locating;          /* between reader_begin() and reader_end() */
 	uint32_t busy;              /* a stage exists or is being made */
 	uint32_t slot_pages;        /* of IFACE_TABLE that are mapped */

@@ -26,15 +26,19 @@ CELL_EXPORT(log_watch);
 #define SERIAL_LINE_NS (100 * CLOCK_MS) /* a line for each; as many at once as: */
 #define SERIAL_BURST 200u
 
-struct log_state {
-	struct spinlock lock; /* guards all but `serial` and `verbose` */
-	bool verbose;         /* log=debug; set once at boot */
-	struct log_watch_ops_h watchers[LOG_WATCHERS_MAX];
-	struct log_ring ring;
+SPINLOCK_ROLE(log_records);
+SPINLOCK_ROLE(log_serial);
 
-	struct spinlock serial; /* whole lines to COM1, never taken with `lock` held; guards: */
-	uint64_t serial_due_ns; /* when the lines written so far would be due at SERIAL_LINE_NS */
-	uint64_t serial_left_out;
+struct log_state {
+	struct spinlock lock; /* log_records */
+	bool verbose;         /* log=debug; set once at boot */
+	struct log_watch_ops_h watchers[LOG_WATCHERS_MAX] GUARDED_BY(log_records);
+	struct log_ring ring GUARDED_BY(log_records);
+
+	struct spinlock serial; /* log_serial: whole lines to COM1, never taken with `lock` held */
+	/* when the lines written so far would be due at SERIAL_LINE_NS */
+	uint64_t serial_due_ns GUARDED_BY(log_serial);
+	uint64_t serial_left_out GUARDED_BY(log_serial);
 };
 
 CELL_STATE(struct log_state, log_state);
@@ -80,7 +84,7 @@ static void write_line(const char *line, size_t size, int n)
 }
 
 /* A line costs milliseconds, masked: whoever has very much to say must not stop the system. */
-static bool may_write(uint64_t now)
+static bool may_write(uint64_t now) REQUIRES(log_serial)
 {
 	if (log_state.verbose)
 		return true;
@@ -102,7 +106,7 @@ static void to_serial(const struct log_record *r)
 			 (unsigned long long)(r->time_ns % CLOCK_S / 1000), level_names[r->level],
 			 r->cell, r->text);
 
-	spin_lock(&log_state.serial);
+	spin_lock_as(&log_state.serial, log_serial);
 	if (may_write(r->time_ns)) {
 		if (log_state.serial_left_out)
 			write_line(gap, sizeof(gap),
@@ -111,16 +115,16 @@ static void to_serial(const struct log_record *r)
 		log_state.serial_left_out = 0;
 		write_line(line, sizeof(line), n);
 	}
-	spin_unlock(&log_state.serial);
+	spin_unlock_as(&log_state.serial, log_serial);
 }
 
 static void notify_watchers(void)
 {
 	struct log_watch_ops_h watchers[LOG_WATCHERS_MAX];
 
-	spin_lock(&log_state.lock);
+	spin_lock_as(&log_state.lock, log_records);
 	memcpy(watchers, log_state.watchers, sizeof(watchers));
-	spin_unlock(&log_state.lock);
+	spin_unlock_as(&log_state.lock, log_records);
 	for (unsigned i = 0; i < LOG_WATCHERS_MAX; i++) {
 		const struct log_watch_ops *ops = log_watch_ops_get(watchers[i]);
 
@@ -136,9 +140,9 @@ static void add(struct log_record *r, bool serial)
 	r->time_ns = clock_now_ns();
 	r->task = task ? task->id : 0;
 	log_tidy(r->text);
-	spin_lock(&log_state.lock);
+	spin_lock_as(&log_state.lock, log_records);
 	log_ring_add(&log_state.ring, r);
-	spin_unlock(&log_state.lock);
+	spin_unlock_as(&log_state.lock, log_records);
 	if (serial)
 		to_serial(r);
 	notify_watchers();
@@ -171,9 +175,9 @@ int log_read(uint64_t seq, struct log_record *ret_record, uint64_t *ret_lost)
 {
 	int r;
 
-	spin_lock(&log_state.lock);
+	spin_lock_as(&log_state.lock, log_records);
 	r = log_ring_read(&log_state.ring, seq, ret_record, ret_lost);
-	spin_unlock(&log_state.lock);
+	spin_unlock_as(&log_state.lock, log_records);
 	return r;
 }
 
@@ -181,9 +185,9 @@ uint64_t log_next_seq(void)
 {
 	uint64_t seq;
 
-	spin_lock(&log_state.lock);
+	spin_lock_as(&log_state.lock, log_records);
 	seq = log_state.ring.last_seq + 1;
-	spin_unlock(&log_state.lock);
+	spin_unlock_as(&log_state.lock, log_records);
 	return seq;
 }
 
@@ -191,7 +195,7 @@ int log_watch(struct log_watch_ops_h watcher)
 {
 	int r = -ENOSPC;
 
-	spin_lock(&log_state.lock);
+	spin_lock_as(&log_state.lock, log_records);
 	for (unsigned i = 0; i < LOG_WATCHERS_MAX && r == -ENOSPC; i++) {
 		struct log_watch_ops_h *w = &log_state.watchers[i];
 
@@ -202,7 +206,7 @@ int log_watch(struct log_watch_ops_h watcher)
 			r = 0;
 		}
 	}
-	spin_unlock(&log_state.lock);
+	spin_unlock_as(&log_state.lock, log_records);
 	return r;
 }
 

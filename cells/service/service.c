@@ -34,8 +34,8 @@ struct service {
 };
 
 struct services {
-	struct spinlock lock; /* entries come under it and never go */
-	uint32_t n;
+	struct spinlock lock; /* of who makes entries; they never go */
+	uint32_t n;           /* atomic */
 	struct service table[SERVICES_MAX];
 	struct task_local runner; /* of each runner: its argument + 1 */
 };
@@ -277,13 +277,13 @@ static struct service *enter(const char *name, struct service_ops_h handle, int 
 			    __atomic_load_n(&services.table[i].runners, __ATOMIC_ACQUIRE) == 0)
 				s = &services.table[i];
 		}
-		if (!s && services.n < SERVICES_MAX) {
+		if (!s && services.n < SERVICES_MAX)
 			s = &services.table[services.n];
-			__atomic_store_n(&services.n, services.n + 1, __ATOMIC_RELEASE);
-		}
 		if (s) {
 			*s = (struct service){.state = SERVICE_STARTING, .handle = handle};
 			snprintf(s->name, sizeof(s->name), "%s", name);
+			if (s == &services.table[services.n]) /* whole before it is seen */
+				__atomic_store_n(&services.n, services.n + 1, __ATOMIC_RELEASE);
 		} else {
 			*ret_r = -ENOSPC;
 		}

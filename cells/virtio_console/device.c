@@ -29,7 +29,7 @@ static uint16_t queue_rx(unsigned port)
 
 /* ---- control messages ---- */
 
-static int control_offer(struct console_state *s, unsigned slot)
+static int control_offer(struct console_state *s, unsigned slot) REQUIRES(console_all)
 {
 	struct virtqueue_piece piece = {{s->control_pa + slot * CONTROL_BUFFER_BYTES},
 					CONTROL_BUFFER_BYTES};
@@ -38,7 +38,7 @@ static int control_offer(struct console_state *s, unsigned slot)
 }
 
 /* A device that takes no messages gets none: the port stays as it is. */
-static void control_send(struct console_state *s, struct console_message m)
+static void control_send(struct console_state *s, struct console_message m) REQUIRES(console_all)
 {
 	struct virtqueue_piece piece = {{0}, sizeof(m)};
 	uint64_t token;
@@ -58,6 +58,7 @@ static void control_send(struct console_state *s, struct console_message m)
 }
 
 static int rx_offer(struct console_state *s, struct console_link *l, uint16_t page)
+	REQUIRES(console_all)
 {
 	struct virtqueue_piece piece = {{l->pa + (uint64_t)page * PAGE_SIZE}, PAGE_SIZE};
 
@@ -65,6 +66,7 @@ static int rx_offer(struct console_state *s, struct console_link *l, uint16_t pa
 }
 
 static void bind(struct console_state *s, struct console_link *l, unsigned port)
+	REQUIRES(console_all)
 {
 	l->port = (int)port;
 	for (uint16_t i = 0; i < l->pages; i++) {
@@ -76,7 +78,7 @@ static void bind(struct console_state *s, struct console_link *l, unsigned port)
 	control_send(s, (struct console_message){port, CONSOLE_PORT_OPEN, 1});
 }
 
-static void bind_links(struct console_state *s)
+static void bind_links(struct console_state *s) REQUIRES(console_all)
 {
 	for (unsigned i = 0; i < CONSOLE_LINKS_MAX; i++) {
 		struct console_link *l = &s->links[i];
@@ -88,7 +90,7 @@ static void bind_links(struct console_state *s)
 	}
 }
 
-static void control_take(struct console_state *s, uint64_t slot, uint32_t len)
+static void control_take(struct console_state *s, uint64_t slot, uint32_t len) REQUIRES(console_all)
 {
 	uint8_t copy[CONTROL_BUFFER_BYTES];
 	struct console_message reply;
@@ -169,7 +171,7 @@ void console_tx_reclaim(struct console_state *s, struct console_link *l)
 
 /* ---- the device ---- */
 
-static int set_up_queues(struct console_state *s)
+static int set_up_queues(struct console_state *s) REQUIRES(console_all)
 {
 	uint32_t max_ports;
 	int r = virtio_config_read(&s->device, CONFIG_MAX_PORTS, &max_ports);
@@ -194,7 +196,7 @@ static int set_up_queues(struct console_state *s)
 	return r;
 }
 
-static int allocate(struct console_state *s)
+static int allocate(struct console_state *s) REQUIRES(console_all)
 {
 	paddr_t pa;
 	int r;
@@ -210,7 +212,7 @@ static int allocate(struct console_state *s)
 	return 0;
 }
 
-static int start(struct console_state *s)
+static int start(struct console_state *s) REQUIRES(console_all)
 {
 	int r;
 

@@ -31,35 +31,38 @@ struct console_link {
 	uint32_t rx_opens;     /* opening that its bytes belong to */
 };
 
+SPINLOCK_ROLE(console_all);
+
 struct console_state {
-	struct spinlock lock; /* guards all below; `present` is set once at boot */
-	bool present;
-	bool broken;
-	struct virtio_device device;
-	struct mapped memory;    /* DMA: the rings, then what control messages lie in */
-	uint8_t *control_memory;
-	uint64_t control_pa;
-	uint32_t control_tx_free; /* bit n: reply slot n is ours */
-	unsigned n_ports;         /* that have queues */
-	struct virtqueue control_rx, control_tx;
-	struct virtqueue rx[CONSOLE_PORTS_MAX], tx[CONSOLE_PORTS_MAX];
-	struct console_port ports[CONSOLE_PORTS_MAX];
-	struct console_link links[CONSOLE_LINKS_MAX];
+	struct spinlock lock; /* console_all */
+	bool present; /* set once at boot; until then nobody else looks at the rest */
+	bool broken GUARDED_BY(console_all);
+	struct virtio_device device GUARDED_BY(console_all);
+	struct mapped memory GUARDED_BY(console_all); /* DMA: the rings, then what control messages lie in */
+	uint8_t *control_memory GUARDED_BY(console_all);
+	uint64_t control_pa GUARDED_BY(console_all);
+	uint32_t control_tx_free GUARDED_BY(console_all); /* bit n: reply slot n is ours */
+	unsigned n_ports GUARDED_BY(console_all); /* that have queues */
+	struct virtqueue control_rx GUARDED_BY(console_all), control_tx GUARDED_BY(console_all);
+	struct virtqueue rx[CONSOLE_PORTS_MAX] GUARDED_BY(console_all);
+	struct virtqueue tx[CONSOLE_PORTS_MAX] GUARDED_BY(console_all);
+	struct console_port ports[CONSOLE_PORTS_MAX] GUARDED_BY(console_all);
+	struct console_link links[CONSOLE_LINKS_MAX] GUARDED_BY(console_all);
 };
 
-/* Finds and starts the device. Result: 0; -ENODEV there is none; or what went wrong. */
-int console_device_open(struct console_state *s, uint8_t vector) MUST_USE;
+/* Finds and starts the device, which nobody else uses yet. Result: 0; -ENODEV there is none; or what went wrong. */
+int console_device_open(struct console_state *s, uint8_t vector) MUST_USE REQUIRES(console_all);
 
 /* ---- under the lock ---- */
 
 /* Takes the device's control messages, answers them, binds links to ports that turned up. */
-void console_pump(struct console_state *s);
+void console_pump(struct console_state *s) REQUIRES(console_all);
 
 /* Gives the next input page of the link's port to read, if there is one. */
-void console_rx_take(struct console_state *s, struct console_link *l);
+void console_rx_take(struct console_state *s, struct console_link *l) REQUIRES(console_all);
 /* Gives the input page back that was read; the doorbell is the caller's. */
-void console_rx_give(struct console_state *s, struct console_link *l);
+void console_rx_give(struct console_state *s, struct console_link *l) REQUIRES(console_all);
 /* Takes back output pages that the device is done with. */
-void console_tx_reclaim(struct console_state *s, struct console_link *l);
+void console_tx_reclaim(struct console_state *s, struct console_link *l) REQUIRES(console_all);
 
 #endif

@@ -30,10 +30,10 @@ static void handle_irq(unsigned vector)
 	struct console_client_ops_h clients[CONSOLE_LINKS_MAX];
 
 	(void)vector;
-	spin_lock(&console.lock);
+	spin_lock_as(&console.lock, console_all);
 	for (unsigned i = 0; i < CONSOLE_LINKS_MAX; i++)
 		clients[i] = console.links[i].client;
-	spin_unlock(&console.lock);
+	spin_unlock_as(&console.lock, console_all);
 	for (unsigned i = 0; i < CONSOLE_LINKS_MAX; i++) {
 		const struct console_client_ops *ops = console_client_ops_get(clients[i]);
 
@@ -52,6 +52,7 @@ static int console_init(const struct cell_boot *boot)
 	(void)boot;
 	if (r < 0)
 		return r;
+	spin_unshared(console_all); /* until it is present */
 	r = console_device_open(&console, (uint8_t)vector);
 	if (r < 0) {
 		log_write(LOG_WARNING, CELL_SELF, "no virtio console (%d): no control channel", r);
@@ -66,7 +67,7 @@ static int console_init(const struct cell_boot *boot)
 }
 CELL_PROVIDE(cell_ops, virtio_console) = {.init = console_init};
 
-static int link_find(const char *name) REQUIRES(console.lock)
+static int link_find(const char *name) REQUIRES(console_all)
 {
 	int free = -ENOSPC;
 
@@ -115,13 +116,13 @@ int console_attach(const char *name, struct console_client_ops_h client, unsigne
 	if (r < 0)
 		return r;
 	link.tx_free = (1u << pages) - 1;
-	spin_lock(&console.lock);
+	spin_lock_as(&console.lock, console_all);
 	i = link_find(name);
 	if (i >= 0) {
 		console.links[i] = link;
 		console_pump(&console);
 	}
-	spin_unlock(&console.lock);
+	spin_unlock_as(&console.lock, console_all);
 	if (i < 0) {
 		mapped_drop(&link.region);
 		return i;
@@ -131,7 +132,7 @@ int console_attach(const char *name, struct console_client_ops_h client, unsigne
 }
 
 /* Hears the device out and finds the link. Result: 0; -EINVAL, -EIO. */
-static int enter(unsigned link, struct console_link **ret_link) REQUIRES(console.lock)
+static int enter(unsigned link, struct console_link **ret_link) REQUIRES(console_all)
 {
 	if (link >= CONSOLE_LINKS_MAX || !console.present)
 		return -EINVAL;
@@ -149,7 +150,7 @@ int console_link_state(unsigned link, struct console_link_state *ret_state)
 	struct console_link *l;
 	int r;
 
-	spin_lock(&console.lock);
+	spin_lock_as(&console.lock, console_all);
 	r = enter(link, &l);
 	if (r == 0) {
 		*ret_state = (struct console_link_state){0};
@@ -158,7 +159,7 @@ int console_link_state(unsigned link, struct console_link_state *ret_state)
 			ret_state->opens = console.ports[l->port].opens;
 		}
 	}
-	spin_unlock(&console.lock);
+	spin_unlock_as(&console.lock, console_all);
 	return r;
 }
 
@@ -166,7 +167,7 @@ int console_link_state(unsigned link, struct console_link_state *ret_state)
 #define PAGES_A_CALL (2u * PORT_QUEUE_SIZE)
 
 static size_t receive(struct console_link *l, uint8_t *buf, size_t len, uint32_t *ret_opens)
-	REQUIRES(console.lock)
+	REQUIRES(console_all)
 {
 	size_t done = 0;
 
@@ -200,16 +201,16 @@ int console_receive(unsigned link, void *buf, size_t len, uint32_t *ret_opens)
 
 	if (len > INT32_MAX)
 		return -EINVAL;
-	spin_lock(&console.lock);
+	spin_lock_as(&console.lock, console_all);
 	r = enter(link, &l);
 	if (r == 0 && l->port >= 0)
 		r = (int)receive(l, buf, len, ret_opens);
-	spin_unlock(&console.lock);
+	spin_unlock_as(&console.lock, console_all);
 	return r;
 }
 
 static size_t fill_pages(struct console_link *l, const uint8_t *data, size_t len)
-	REQUIRES(console.lock)
+	REQUIRES(console_all)
 {
 	size_t done = 0;
 
@@ -229,7 +230,7 @@ static size_t fill_pages(struct console_link *l, const uint8_t *data, size_t len
 }
 
 static size_t send(struct console_link *l, const uint8_t *data, size_t len)
-	REQUIRES(console.lock)
+	REQUIRES(console_all)
 {
 	struct virtqueue *q = &console.tx[l->port];
 	size_t done;
@@ -257,17 +258,17 @@ int console_send(unsigned link, const void *data, size_t len)
 
 	if (len > INT32_MAX)
 		return -EINVAL;
-	spin_lock(&console.lock);
+	spin_lock_as(&console.lock, console_all);
 	r = enter(link, &l);
 	if (r == 0 && (l->port < 0 || !console.ports[l->port].host_open))
 		r = -EPIPE;
 	if (r == 0)
 		r = (int)send(l, data, len);
-	spin_unlock(&console.lock);
+	spin_unlock_as(&console.lock, console_all);
 	return r;
 }
 
-static bool drained(struct console_link *l) REQUIRES(console.lock)
+static bool drained(struct console_link *l) REQUIRES(console_all)
 {
 	const uint32_t all = (1u << l->pages) - 1;
 
@@ -285,10 +286,10 @@ int console_drained(unsigned link)
 	struct console_link *l;
 	int r;
 
-	spin_lock(&console.lock);
+	spin_lock_as(&console.lock, console_all);
 	r = enter(link, &l);
 	if (r == 0)
 		r = l->port < 0 ? -EPIPE : drained(l);
-	spin_unlock(&console.lock);
+	spin_unlock_as(&console.lock, console_all);
 	return r;
 }

@@ -183,4 +183,45 @@ static inline void spin_unlock(struct spinlock *lock) RELEASES(*lock) NO_THREAD_
 	upcall_unmask();
 }
 
+/*
+ * What a lock is for, for clang: a member of a struct cannot name its neighbour in C, and a
+ * function not the lock of what it returns. A role is never defined, what is written of it
+ * is no code, and any lock that is taken for it will do.
+ *
+ *	SPINLOCK_ROLE(log_ring);
+ *	struct log { struct spinlock lock; uint64_t seq GUARDED_BY(log_ring); };
+ *
+ *	spin_lock_as(&log->lock, log_ring);
+ */
+#define SPINLOCK_ROLE(role)                                                                        \
+	extern struct spinlock role;                                                               \
+	static inline __attribute__((unused)) void role##_taken_(void) ACQUIRES(role)              \
+		NO_THREAD_SAFETY                                                                   \
+	{                                                                                          \
+	}                                                                                          \
+	static inline __attribute__((unused)) void role##_given_(void) RELEASES(role)              \
+		NO_THREAD_SAFETY                                                                   \
+	{                                                                                          \
+	}                                                                                          \
+	static inline __attribute__((unused)) void role##_unshared_(void) ASSERTS_HELD(role)       \
+		NO_THREAD_SAFETY                                                                   \
+	{                                                                                          \
+	}                                                                                          \
+	_Static_assert(1, "a semicolon follows")
+
+#define spin_lock_as(lock, role)        \
+	do {                            \
+		spin_lock(lock);        \
+		role##_taken_();        \
+	} while (0)
+
+#define spin_unlock_as(lock, role)      \
+	do {                            \
+		role##_given_();        \
+		spin_unlock(lock);      \
+	} while (0)
+
+/* Says that nobody else can reach yet, or any more, what the role's lock guards. */
+#define spin_unshared(role) role##_unshared_()
+
 #endif
