@@ -56,11 +56,12 @@ def kvm_usable():
 
 
 class Result:
-    def __init__(self, args, process):
-        self.args = args
+    def __init__(self, process, out, err):
+        self.args = process.args
+        self.pid = process.pid
         self.status = process.returncode
-        self.out = process.stdout
-        self.err = process.stderr
+        self.out = out
+        self.err = err
 
     @property
     def json(self):
@@ -100,9 +101,13 @@ class Sandbox:
     def ctl(self, *args, status=0, limit=LIMIT, input=None):
         """Runs theseusctl; `status` is the expected exit status (None = any)."""
         argv = [str(CTL), *map(str, args)]
-        process = subprocess.run(argv, env=self.env, capture_output=True, text=True,
-                                 timeout=limit, input=input, check=False)
-        result = Result(argv, process)
+        with subprocess.Popen(argv, env=self.env, text=True, stdin=None if input is None else subprocess.PIPE,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            try:
+                result = Result(process, *process.communicate(input, limit))
+            except BaseException:
+                process.kill()
+                raise
         if status is not None and result.status != status:
             raise Refused(f"expected exit status {status}: {result}")
         return result

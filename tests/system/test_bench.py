@@ -48,11 +48,12 @@ def test(vm, sandbox):
     vm.error("bench", "scheduler", status=2)  # would need another boot
     vm.still_serving()
     if vm.backend != "libvirt":
-        own = sandbox.ctl("bench", "switch", "--json", "--accel", vm.backend, *QUICK).json
+        run = sandbox.ctl("bench", "switch", "--json", "--accel", vm.backend, *QUICK)
+        own = run.json
         expect(own["accel"] == vm.backend, f"measured on {own['accel']}")
         complete(own, {"yield"})
         names = [row["name"] for row in sandbox.ctl("ls", "--json").json["vms"]]
-        expect(not [name for name in names if name.startswith("bench-")], f"left running: {names}")
+        expect(f"bench-{run.pid}" not in names, f"left running: {names}")
 
 
 harness.main(test)
