@@ -33,35 +33,33 @@ static CXType pointee(CXType t)
 	return clang_getCanonicalType(clang_getPointeeType(t));
 }
 
-static enum CXChildVisitResult take_last(CXCursor c, CXCursor parent, CXClientData data)
+struct child {
+	CXCursor cursor;
+	enum CXChildVisitResult then;
+};
+
+static enum CXChildVisitResult take_child(CXCursor c, CXCursor parent, CXClientData data)
 {
+	struct child *child = data;
+
 	(void)parent;
-	*(CXCursor *)data = c;
-	return CXChildVisit_Continue;
+	child->cursor = c;
+	return child->then;
 }
 
-/* The last child: of a cast its operand, before which the names of types may stand. */
+/* A child, or the null cursor: with CXChildVisit_Break the first, with _Continue the last. */
+static CXCursor child_of(CXCursor c, enum CXChildVisitResult then)
+{
+	struct child child = {clang_getNullCursor(), then};
+
+	clang_visitChildren(c, take_child, &child);
+	return child.cursor;
+}
+
+/* Of a cast its operand, before which the names of types may stand. */
 static CXCursor last_child(CXCursor c)
 {
-	CXCursor child = clang_getNullCursor();
-
-	clang_visitChildren(c, take_last, &child);
-	return child;
-}
-
-static enum CXChildVisitResult take_first(CXCursor c, CXCursor parent, CXClientData data)
-{
-	(void)parent;
-	*(CXCursor *)data = c;
-	return CXChildVisit_Break;
-}
-
-static CXCursor first_child(CXCursor c)
-{
-	CXCursor child = clang_getNullCursor();
-
-	clang_visitChildren(c, take_first, &child);
-	return child;
+	return child_of(c, CXChildVisit_Continue);
 }
 
 /* Below parentheses, and the conversions that the language makes. */
@@ -256,7 +254,8 @@ static int match_dereference(struct scan *s, CXCursor c)
 
 static int match_subscript(struct scan *s, CXCursor c)
 {
-	return is_volatile(canonical(c)) && is_pointer(canonical(operand_of(first_child(c))))
+	return is_volatile(canonical(c)) &&
+			       is_pointer(canonical(operand_of(child_of(c, CXChildVisit_Break))))
 		       ? scan_op(s, c, UNSAFE_DEVICE, false)
 		       : 0;
 }
