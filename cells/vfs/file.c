@@ -55,13 +55,15 @@ int vfs_type(struct heap_type *ret_type)
 
 /* ---- what calls need of a file ---- */
 
-/* A copy of the open file. Result: 0, -ESTALE, -ENOMEM. */
-static int file_look(struct vfs_file file, struct file *ret_file)
+/* A copy of the open file, and what it lies in. Result: 0, -ESTALE, -ENOMEM, -ENODEV. */
+static int file_look(struct vfs_file file, struct file *ret_file, const struct fs_ops **ret_fs)
 {
 	struct heap_type type = {0};
 	const struct file *f;
-	int r = vfs_type(&type);
+	int r = vfs_fs(ret_fs);
 
+	if (r == 0)
+		r = vfs_type(&type);
 	if (r < 0)
 		return r;
 	spin_lock(vfs_lock(file.h));
@@ -234,10 +236,8 @@ CELL_EXPORT_BLOCKING(vfs_close);
 static int for_io(struct vfs_file file, unsigned flag, struct file *ret_file,
 		  const struct fs_ops **ret_fs)
 {
-	int r = vfs_fs(ret_fs);
+	int r = file_look(file, ret_file, ret_fs);
 
-	if (r == 0)
-		r = file_look(file, ret_file);
 	if (r < 0)
 		return r;
 	if (ret_file->flags & VFS_DIRECTORY)
@@ -327,10 +327,8 @@ int vfs_readdir(struct vfs_file file, struct fs_entry *ret_entry)
 	const struct fs_ops *fs = NULL;
 	struct fs_entry entry = {0};
 	struct file f = {.flags = 0};
-	int r = vfs_fs(&fs);
+	int r = file_look(file, &f, &fs);
 
-	if (r == 0)
-		r = file_look(file, &f);
 	if (r < 0)
 		return r;
 	if (!(f.flags & VFS_DIRECTORY))
@@ -349,10 +347,8 @@ int vfs_file_stat(struct vfs_file file, struct fs_stat *ret_stat)
 	const struct fs_ops *fs = NULL;
 	struct fs_stat stat = {0};
 	struct file f = {.flags = 0};
-	int r = vfs_fs(&fs);
+	int r = file_look(file, &f, &fs);
 
-	if (r == 0)
-		r = file_look(file, &f);
 	if (r == 0)
 		r = fs->stat(f.node, &stat);
 	if (r == 0)

@@ -69,15 +69,21 @@ int vfs_stat(const char *path, struct fs_stat *ret_stat)
 }
 CELL_EXPORT_BLOCKING(vfs_stat);
 
+/* The file system, and where @path is in it. */
+static int find_place(const char *path, const struct fs_ops **ret_fs, struct vfs_place *ret_place)
+{
+	int r = vfs_fs(ret_fs);
+
+	return r < 0 ? r : vfs_place(*ret_fs, path, ret_place);
+}
+
 int vfs_mkdir(const char *path)
 {
 	const struct fs_ops *fs = NULL;
 	struct vfs_place place = {.directory = false};
 	struct fs_node node = {{0}};
-	int r = vfs_fs(&fs);
+	int r = find_place(path, &fs, &place);
 
-	if (r == 0)
-		r = vfs_place(fs, path, &place);
 	if (r < 0)
 		return r;
 	if (place.name.len == 0)
@@ -90,10 +96,8 @@ static int remove_entry(const char *path, enum fs_kind kind)
 {
 	const struct fs_ops *fs = NULL;
 	struct vfs_place place = {.directory = false};
-	int r = vfs_fs(&fs);
+	int r = find_place(path, &fs, &place);
 
-	if (r == 0)
-		r = vfs_place(fs, path, &place);
 	if (r < 0)
 		return r;
 	if (place.name.len == 0)
@@ -133,10 +137,8 @@ int vfs_rename(const char *from, const char *to)
 {
 	struct vfs_place old = {.directory = false}, new = old;
 	const struct fs_ops *fs = NULL;
-	int r = vfs_fs(&fs);
+	int r = find_place(from, &fs, &old);
 
-	if (r == 0)
-		r = vfs_place(fs, from, &old);
 	if (r == 0)
 		r = vfs_place(fs, to, &new);
 	if (r < 0)
