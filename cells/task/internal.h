@@ -211,8 +211,12 @@ bool life_cancelled(const struct task *task);
  * before. Does not return when it has. At depth 0.
  */
 int life_kill_point(void);
-/* Under tasks()->lock: whether another task waits in task_join() for this one. */
-bool life_is_joined(const struct task *task);
+/*
+ * Under tasks()->lock: the task of @ref, for who joins or detaches it. Result: 1 = it has ended and
+ * is the caller's to reap; 0 = it has not; -ESTALE; -EINVAL (it is detached); -EBUSY (another task
+ * waits for it in task_join()).
+ */
+int life_claim(struct task_ref ref, struct task **ret_task) MUST_USE;
 /* @task has ended, and the ledger was at work: its joiner wakes. */
 void life_publish(struct task *task, struct task_exit exit);
 /* Makes the task begin at its entry when it runs next; what is on its stack is forgotten. */

@@ -200,7 +200,7 @@ void life_prepare(struct task *task)
 /* ---- asked for by others ---- */
 
 /* A joiner that was ended while it waited does not wait any more. */
-bool life_is_joined(const struct task *task)
+static bool is_joined(const struct task *task)
 {
 	const struct task *joiner = record_find(
 		(struct task_ref){(uint32_t)task->joiner, (uint32_t)(task->joiner >> 32)});
@@ -209,11 +209,7 @@ bool life_is_joined(const struct task *task)
 	       __atomic_load_n(&joiner->state, __ATOMIC_RELAXED) < TASK_EXITED;
 }
 
-/*
- * One step of joining, under the table's lock: 0 = it has ended and is the caller's to reap,
- * -EAGAIN = wait for *ret_seen to pass, or why not.
- */
-static int join_try(struct task_ref ref, struct task **ret_task, uint64_t *ret_seen)
+int life_claim(struct task_ref ref, struct task **ret_task)
 {
 	struct task *task = record_find(ref);
 
@@ -221,16 +217,25 @@ static int join_try(struct task_ref ref, struct task **ret_task, uint64_t *ret_s
 		return -ESTALE;
 	if (task->detached)
 		return -EINVAL;
-	if (life_is_joined(task))
+	if (is_joined(task))
 		return -EBUSY;
 	*ret_task = task;
-	if (__atomic_load_n(&task->state, __ATOMIC_ACQUIRE) == TASK_EXITED) {
-		__atomic_store_n(&task->state, TASK_REAPED, __ATOMIC_RELAXED);
+	if (__atomic_load_n(&task->state, __ATOMIC_ACQUIRE) != TASK_EXITED)
 		return 0;
+	__atomic_store_n(&task->state, TASK_REAPED, __ATOMIC_RELAXED);
+	return 1;
+}
+
+/* One step of joining, under the table's lock: as life_claim(), with 0 until *ret_seen passes. */
+static int join_try(struct task_ref ref, struct task **ret_task, uint64_t *ret_seen)
+{
+	int r = life_claim(ref, ret_task);
+
+	if (r == 0) {
+		*ret_seen = task_event_count(&(*ret_task)->exited);
+		(*ret_task)->joiner = current()->head.id; /* so nobody else reaps it under us */
 	}
-	*ret_seen = task_event_count(&task->exited);
-	task->joiner = current()->head.id; /* so nobody else reaps it under us */
-	return -EAGAIN;
+	return r;
 }
 
 int task_join(struct task_ref ref, uint64_t deadline_ns, struct task_exit *ret_exit)
@@ -247,7 +252,7 @@ int task_join(struct task_ref ref, uint64_t deadline_ns, struct task_exit *ret_e
 		spin_lock(&t->lock);
 		r = join_try(ref, &task, &seen);
 		spin_unlock(&t->lock);
-		if (r != -EAGAIN)
+		if (r != 0)
 			break;
 		r = task_event_wait(&task->exited, seen, deadline_ns);
 		spin_lock(&t->lock);

@@ -61,38 +61,21 @@ int task_spawn(const struct task_attr *attr, struct task_ops_h entry, uint64_t a
 	return 0;
 }
 
-/* Under the table's lock. True: it has ended, and is the caller's to reap. */
-static int detach(struct task_ref ref, struct task **ret_ended)
-{
-	struct task *task = record_find(ref);
-
-	if (!task || __atomic_load_n(&task->state, __ATOMIC_RELAXED) == TASK_REAPED)
-		return -ESTALE;
-	if (task->detached)
-		return -EINVAL;
-	if (life_is_joined(task))
-		return -EBUSY;
-	task->detached = true;
-	if (__atomic_load_n(&task->state, __ATOMIC_ACQUIRE) == TASK_EXITED) {
-		__atomic_store_n(&task->state, TASK_REAPED, __ATOMIC_RELAXED);
-		*ret_ended = task;
-	}
-	return 0;
-}
-
 int task_detach(struct task_ref ref)
 {
 	LEDGER_WHOLE();
 	struct tasks *t = tasks();
-	struct task *ended = NULL;
+	struct task *task = NULL;
 	int r;
 
 	spin_lock(&t->lock);
-	r = detach(ref, &ended);
+	r = life_claim(ref, &task);
+	if (r == 0)
+		task->detached = true;
 	spin_unlock(&t->lock);
-	if (ended)
-		record_reap(ended);
-	return r;
+	if (r > 0)
+		record_reap(task);
+	return r < 0 ? r : 0;
 }
 
 int task_set_affinity(struct task_ref ref, uint64_t affinity)

@@ -268,6 +268,40 @@ static int reaping_is_not_cut_short(struct test *test)
 }
 CELL_PROVIDE(test_ops, task_reaping_is_not_cut_short) = {.run = reaping_is_not_cut_short};
 
+static int64_t joins(uint64_t id)
+{
+	const struct task_ref task = {(uint32_t)id, (uint32_t)(id >> 32)};
+	struct task_exit exit;
+	int r;
+
+	while ((r = task_join(task, CLOCK_NEVER, &exit)) == -EBUSY)
+		task_yield();
+	return r;
+}
+CELL_PROVIDE(task_ops, task_test_joins) = {.run = joins};
+
+static int one_task_is_joined_once(struct test *test)
+{
+	struct task_ref task, joiner;
+	struct task_exit exit;
+	int r;
+
+	begin();
+	TEST_CHECK(test, task_spawn(NULL, IFACE(task_ops, task_test_waits), 0, &task) == 0);
+	TEST_CHECK(test,
+		   task_spawn(NULL, IFACE(task_ops, task_test_joins), task_id(task), &joiner) == 0);
+	while ((r = task_join(task, 0, &exit)) == -ETIMEDOUT)
+		task_yield(); /* until the other one waits */
+	TEST_CHECK(test, r == -EBUSY);
+	TEST_CHECK(test, task_detach(task) == -EBUSY);
+	task_event_signal(&state.go);
+	exit = join(joiner);
+	TEST_CHECK(test, exit.end == TASK_COMPLETED && exit.value == 0);
+	TEST_CHECK(test, task_join(task, CLOCK_NEVER, &exit) == -ESTALE);
+	return TEST_PASSED;
+}
+CELL_PROVIDE(test_ops, task_is_joined_once) = {.run = one_task_is_joined_once};
+
 static int affinity_moves_a_running_task(struct test *test)
 {
 	struct task_info info;

@@ -104,8 +104,8 @@ struct task_exit {
 
 /*
  * Waits until @task ended and takes it away: stack and slot are free afterwards. Blocking
- * export. Result: 0, -ESTALE (no such task, or joined by another), -EDEADLK (itself),
- * -EINVAL (detached), -ETIMEDOUT, -ECANCELED (this task was killed).
+ * export. Result: 0, -ESTALE (no such task, or joined by another), -EBUSY (another one waits for
+ * it), -EDEADLK (itself), -EINVAL (detached), -ETIMEDOUT, -ECANCELED (this task was killed).
  */
 int task_join(struct task_ref task, uint64_t deadline_ns, struct task_exit *ret_exit) MUST_USE;
 
