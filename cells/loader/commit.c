@@ -196,22 +196,15 @@ int commit_revert(struct loader_stage *stage)
 
 /* ---- finalising ---- */
 
-static uint64_t unmap(struct record_region *region, bool quarantine)
-{
-	uint64_t bytes = region->bytes;
-
-	machine_unmap(region, quarantine);
-	return bytes;
-}
-
 /* @new: what took its place, or NULL. */
 static uint64_t retire(struct record *old, const struct record *new, bool quarantine)
 {
-	uint64_t bytes = unmap(&old->regions[LINK_TEXT], quarantine) +
-			 unmap(&old->regions[LINK_RODATA], quarantine);
+	uint32_t n = old->keeps_state ? LINK_REGIONS : LINK_STATE; /* the state comes last */
+	uint64_t bytes = 0;
 
-	if (old->keeps_state)
-		bytes += unmap(&old->regions[LINK_STATE], quarantine);
+	for (uint32_t i = 0; i < n; i++)
+		bytes += old->regions[i].bytes;
+	machine_unmap(old->regions, n, quarantine);
 	for (uint32_t i = 0; i < old->n_exports && !quarantine; i++) {
 		if (old->exports[i].blocking && !blocking(new, old->exports[i].name))
 			stub_give(old->exports[i].stub_at);

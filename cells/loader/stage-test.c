@@ -52,8 +52,7 @@ static void shut_down(void)
 	for (uint32_t i = 0; i < s->namespace->n_cells; i++) {
 		struct record *r = s->namespace->cells[i];
 
-		for (unsigned j = 0; j < LINK_REGIONS; j++)
-			machine_unmap(&r->regions[j], false);
+		machine_unmap(r->regions, LINK_REGIONS, false);
 		record_free(r);
 	}
 	namespace_free(s->namespace);
@@ -61,7 +60,7 @@ static void shut_down(void)
 		struct stub_page *page = s->stubs;
 
 		s->stubs = page->next;
-		machine_unmap(&page->region, false);
+		machine_unmap(&page->region, 1, false);
 		heap_free(page);
 	}
 	assert_int_equal(fake.blocks, 0);

@@ -540,10 +540,9 @@ void stage_destroy(struct loader_stage *stage)
 	for (uint32_t i = 0; i < stage->n_cells && stage->cells; i++) {
 		struct record *new = stage->cells[i].new;
 
-		for (unsigned r = 0; new &&r < LINK_REGIONS; r++) {
-			if (r != LINK_STATE || new->keeps_state)
-				machine_unmap(&new->regions[r], false);
-		}
+		if (new)
+			machine_unmap(new->regions, new->keeps_state ? LINK_REGIONS : LINK_STATE,
+				      false);
 		record_free(new);
 	}
 	namespace_free(stage->after);

@@ -312,6 +312,12 @@ void mapped_drop(struct mapped *region)
 	drop(region, PAGE_NONE);
 }
 
+void mapped_drop_many(struct mapped *gone, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		drop(&gone[i], PAGE_NONE);
+}
+
 void mapped_quarantine(struct mapped *region)
 {
 	fake.quarantined += region->generation ? find(*region)->bytes / PAGE_SIZE : 0;
