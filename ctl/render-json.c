@@ -281,18 +281,26 @@ static void fill_cell(json *o, const Theseus__CellRow *cell)
 	add_hex(o, "build_id", cell->build_id);
 }
 
-void json_cells(const struct ctl *c, const Theseus__CellsReply *reply)
+static json *list_cells(Theseus__CellRow *const *cells, size_t n)
 {
-	json *o = new_answer(c), *list = json_object_new_array();
+	json *list = json_object_new_array();
 
-	add_u64(o, "generation", reply->generation);
-	for (size_t i = 0; i < reply->n_cells; i++) {
+	for (size_t i = 0; i < n; i++) {
 		json *cell = json_object_new_object();
 
-		fill_cell(cell, reply->cells[i]);
+		fill_cell(cell, cells[i]);
 		json_object_array_add(list, cell);
 	}
-	add(o, "cells", list);
+	return list;
+}
+
+void json_cells(const struct ctl *c, const Theseus__CellsReply *reply)
+{
+	json *o = new_answer(c);
+
+	add_u64(o, "generation", reply->generation);
+	add(o, "cells", list_cells(reply->cells, reply->n_cells));
+	add(o, "quarantined", list_cells(reply->quarantined, reply->n_quarantined));
 	print(o);
 }
 
@@ -386,6 +394,7 @@ static void fill_swap(json *o, const Theseus__SwapReply *r)
 	add_u64(o, "migrate_ns", r->migrate_ns);
 	add_u64(o, "objects_migrated", r->objects_migrated);
 	add_u64(o, "bytes_freed", r->bytes_freed);
+	add_u64(o, "quarantined_bytes", r->quarantined_bytes);
 	add_u64(o, "total_ns", r->total_ns);
 	add_text(o, "result", r->result);
 }

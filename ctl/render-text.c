@@ -133,7 +133,8 @@ static void put_guest(const Theseus__StatusReply *g)
 	printf("%-12s %s of %s used\n", "guest memory", format_bytes(g->memory_used, a),
 	       format_bytes(g->memory_total, b));
 	if (g->quarantined_bytes)
-		printf("%-12s %s\n", "quarantined", format_bytes(g->quarantined_bytes, a));
+		printf("%-12s %s of replaced code, still in use\n", "quarantined",
+		       format_bytes(g->quarantined_bytes, a));
 }
 
 void text_vm(const struct ctl *c, const struct vm_view *v, bool marks)
@@ -256,6 +257,23 @@ void text_task(const struct ctl *c, const Theseus__TaskRow *task)
 		put_frame(task->stack[i]);
 }
 
+static void add_cell(struct table *t, const Theseus__CellRow *cell, const char *health)
+{
+	CLEANUP_FREE char *hash = hex(cell->hash.data, cell->hash.len > 6 ? 6 : cell->hash.len);
+
+	table_add(t, "%s", cell->name);
+	table_add(t, "%s", cell->version);
+	table_add(t, "%llu", ull(cell->generation));
+	table_add(t, "%s", hash ? hash : "");
+	table_add(t, "%#llx", ull(cell->text_addr));
+	table_add(t, "%llu", ull(cell->text_bytes));
+	table_add(t, "%llu", ull(cell->data_bytes));
+	table_add(t, "%llu", ull(cell->heap_bytes));
+	table_add(t, "%u", cell->refs);
+	table_add(t, "%s", cell->safety);
+	table_add(t, "%s", health);
+}
+
 void text_cells(const struct ctl *c, const Theseus__CellsReply *reply)
 {
 	static const char *const headers[] = {"CELL",  "VERSION", ">GEN",  "HASH",
@@ -265,23 +283,10 @@ void text_cells(const struct ctl *c, const Theseus__CellsReply *reply)
 
 	(void)c;
 	table_init(&t, headers, sizeof(headers) / sizeof(headers[0]));
-	for (size_t i = 0; i < reply->n_cells; i++) {
-		const Theseus__CellRow *cell = reply->cells[i];
-		CLEANUP_FREE char *hash =
-			hex(cell->hash.data, cell->hash.len > 6 ? 6 : cell->hash.len);
-
-		table_add(&t, "%s", cell->name);
-		table_add(&t, "%s", cell->version);
-		table_add(&t, "%llu", ull(cell->generation));
-		table_add(&t, "%s", hash ? hash : "");
-		table_add(&t, "%#llx", ull(cell->text_addr));
-		table_add(&t, "%llu", ull(cell->text_bytes));
-		table_add(&t, "%llu", ull(cell->data_bytes));
-		table_add(&t, "%llu", ull(cell->heap_bytes));
-		table_add(&t, "%u", cell->refs);
-		table_add(&t, "%s", cell->safety);
-		table_add(&t, "%s", cell->health);
-	}
+	for (size_t i = 0; i < reply->n_cells; i++)
+		add_cell(&t, reply->cells[i], reply->cells[i]->health);
+	for (size_t i = 0; i < reply->n_quarantined; i++)
+		add_cell(&t, reply->quarantined[i], "replaced, in use");
 	table_print(&t);
 }
 
@@ -420,7 +425,10 @@ void text_swap(const struct ctl *c, const struct swap_view *swap)
 	if (r->objects_migrated)
 		printf(", migrate %s (%llu objects)", format_ns(r->migrate_ns, e),
 		       ull(r->objects_migrated));
-	printf(", freed %s\n", format_bytes(r->bytes_freed, e));
+	if (r->quarantined_bytes)
+		printf(", %s still in use\n", format_bytes(r->quarantined_bytes, e));
+	else
+		printf(", freed %s\n", format_bytes(r->bytes_freed, e));
 	printf("  guest total %s, push to done %s\n", format_ns(r->total_ns, a),
 	       format_ns(swap->push_ns, b));
 }

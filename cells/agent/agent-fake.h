@@ -28,6 +28,8 @@ struct fake {
 	bool hold_swap;          /* it runs on */
 	uint64_t generation;
 	unsigned stages;         /* that exist */
+	bool quarantined;        /* a swap left a cell in use */
+	unsigned reclaims;
 };
 extern struct fake fake;
 

@@ -96,6 +96,13 @@ static void status_tells_how_it_is(void **state)
 	fake.failed_services = 1;
 	r = fake_call(1, &req);
 	assert_string_equal(r->guest->health, "1 failed service, 3 faults");
+	assert_int_equal(r->guest->quarantined_bytes, 0);
+	free_response(r);
+	fake.quarantined = true;
+	fake.reclaims = 0;
+	r = fake_call(1, &req);
+	assert_int_equal(r->guest->quarantined_bytes, PAGE_SIZE);
+	assert_int_equal(fake.reclaims, 1);
 	free_response(r);
 }
 
@@ -121,6 +128,13 @@ static void cells_are_listed(void **state)
 	assert_string_equal(r->cells->cells[0]->safety, "safe");
 	assert_int_equal(r->cells->cells[0]->n_exports, 0);
 	assert_int_equal(r->cells->cells[0]->hash.len, 32);
+	assert_int_equal(r->cells->n_quarantined, 0);
+	free_response(r);
+	fake.quarantined = true;
+	r = get_cells("");
+	assert_int_equal(r->cells->n_cells, 2);
+	assert_int_equal(r->cells->n_quarantined, 1);
+	assert_string_equal(r->cells->quarantined[0]->name, "greeter");
 	free_response(r);
 	r = get_cells("greeter");
 	assert_int_equal(r->cells->n_cells, 1);

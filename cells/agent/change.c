@@ -233,6 +233,7 @@ static void fill_swap(Theseus__SwapReply *reply, struct change_rows *rows, uint6
 	reply->quiesce_ns = result->quiesce_ns;
 	reply->pause_ns = result->pause_ns;
 	reply->bytes_freed = result->bytes_freed;
+	reply->quarantined_bytes = result->bytes_quarantined;
 	reply->total_ns = result->total_ns;
 	reply->result = agent_text(swap_result_word(result));
 }

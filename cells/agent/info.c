@@ -8,8 +8,8 @@
 #include <theseus/frames.h>
 #include <theseus/heap.h>
 #include <theseus/loader.h>
-#include <theseus/mapped.h>
 #include <theseus/service.h>
+#include <theseus/swap.h>
 #include <theseus/upcall.h>
 
 #define CELLS_MAX 128u
@@ -89,6 +89,18 @@ static const char *health(char *text, size_t size)
 	return text;
 }
 
+/* Code that was replaced while tasks were in it. Asking has it looked at for the next time. */
+static uint64_t quarantined_bytes(void)
+{
+	struct loader_cell c;
+	uint64_t bytes = 0;
+
+	swap_reclaim();
+	for (uint32_t n = 0; n < CELLS_MAX && loader_quarantined_at(n, &c) == 0; n++)
+		bytes += c.text_bytes + c.rodata_bytes;
+	return bytes;
+}
+
 static uint32_t count_cells(void)
 {
 	struct loader_cell c;
@@ -104,14 +116,12 @@ void agent_status(const struct agent_call *call)
 	Theseus__Response r = THESEUS__RESPONSE__INIT;
 	Theseus__StatusReply reply;
 	struct frames_stats frames;
-	struct mapped_stats mapped;
 	char text[64];
 
 	theseus__status_reply__init(&reply);
 	task_trim();
 	heap_trim(); /* memory in use, not memory kept for speed */
 	frames_stats(&frames);
-	mapped_stats(&mapped);
 	reply.generation = loader_generation();
 	reply.health = agent_text(health(text, sizeof(text)));
 	reply.uptime_ns = clock_now_ns();
@@ -121,7 +131,7 @@ void agent_status(const struct agent_call *call)
 	reply.cells = count_cells();
 	reply.tasks = task_count();
 	reply.faults = upcall_fault_count();
-	reply.quarantined_bytes = mapped.quarantined_pages * PAGE_SIZE;
+	reply.quarantined_bytes = quarantined_bytes();
 	r.body_case = THESEUS__RESPONSE__BODY_GUEST;
 	r.guest = &reply;
 	agent_answer(call, &r);
@@ -133,6 +143,7 @@ struct cell_rows {
 	Theseus__CellRow *list[CELLS_MAX];
 	Theseus__CellRow rows[CELLS_MAX];
 	struct loader_cell cells[CELLS_MAX];
+	size_t n; /* in use: those of the generation, then those in quarantine */
 };
 
 struct symbol_rows {
@@ -194,13 +205,17 @@ static void fill_row(Theseus__CellRow *row, struct loader_cell *c)
 		row->build_id = (ProtobufCBinaryData){sizeof(c->build_id), c->build_id};
 }
 
-static void answer_cells(const struct agent_call *call, Theseus__CellRow **rows, size_t n)
+/* @rows: first @n cells, then @n_quarantined in quarantine. */
+static void answer_cells(const struct agent_call *call, Theseus__CellRow **rows, size_t n,
+			 size_t n_quarantined)
 {
 	Theseus__Response r = THESEUS__RESPONSE__INIT;
 	Theseus__CellsReply reply = THESEUS__CELLS_REPLY__INIT;
 
 	reply.cells = rows;
 	reply.n_cells = n;
+	reply.quarantined = rows + n;
+	reply.n_quarantined = n_quarantined;
 	reply.generation = loader_generation();
 	r.body_case = THESEUS__RESPONSE__BODY_CELLS;
 	r.cells = &reply;
@@ -219,20 +234,34 @@ static void fail_no_cell(const struct agent_call *call, const char *name)
 		   "no cell is called \"%.*s\"", (int)CELL_NAME_MAX, name);
 }
 
+/* Result: how many. */
+static size_t add_rows(struct cell_rows *all,
+		       int (*cell_at)(uint32_t index, struct loader_cell *ret_cell))
+{
+	size_t before = all->n;
+
+	for (uint32_t i = 0; all->n < CELLS_MAX && cell_at(i, &all->cells[all->n]) == 0; i++) {
+		fill_row(&all->rows[all->n], &all->cells[all->n]);
+		all->list[all->n] = &all->rows[all->n];
+		all->n++;
+	}
+	return all->n - before;
+}
+
 static void all_cells(const struct agent_call *call)
 {
 	OWNED(heap_drop) struct cell_rows *all = heap_alloc(CELL_SELF, sizeof(*all));
-	uint32_t n = 0;
+	size_t n, quarantined;
 
 	if (!all) {
 		fail_no_memory(call);
 		return;
 	}
-	for (; n < CELLS_MAX && loader_cell_at(n, &all->cells[n]) == 0; n++) {
-		fill_row(&all->rows[n], &all->cells[n]);
-		all->list[n] = &all->rows[n];
-	}
-	answer_cells(call, all->list, n);
+	swap_reclaim();
+	all->n = 0;
+	n = add_rows(all, loader_cell_at);
+	quarantined = add_rows(all, loader_quarantined_at);
+	answer_cells(call, all->list, n, quarantined);
 }
 
 static size_t list_symbols(struct symbol_rows *s, const char *cell, bool imports)
@@ -275,7 +304,7 @@ static void one_cell(const struct agent_call *call, const char *name)
 	row.n_exports = list_symbols(s, name, false);
 	row.imports = s->list[1];
 	row.n_imports = list_symbols(s, name, true);
-	answer_cells(call, &list, 1);
+	answer_cells(call, &list, 1, 0);
 }
 
 void agent_cells(const struct agent_call *call, const Theseus__CellsGet *m)

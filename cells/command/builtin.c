@@ -116,15 +116,14 @@ static int free_run(struct command_io *io, int argc, const char *const *argv)
 	command_printf(io,
 		       "frames_total=%llu\nframes_used=%llu\nframes_free=%llu\nframes_peak=%llu\n"
 		       "page_tables=%llu\nmapped_regions=%llu\nmapped_pages=%llu\n"
-		       "mapped_own_pages=%llu\nquarantined_pages=%llu\n"
+		       "mapped_own_pages=%llu\n"
 		       "heap_bytes=%llu\nheap_objects=%llu\nheap_pages=%llu\n"
 		       "tasks_ended_by_ledger=%llu\n",
 		       (unsigned long long)frames.total, (unsigned long long)frames.used,
 		       (unsigned long long)(frames.total - frames.used),
 		       (unsigned long long)frames.peak, (unsigned long long)frames.tables,
 		       (unsigned long long)mapped.regions, (unsigned long long)mapped.pages,
-		       (unsigned long long)mapped.own_pages,
-		       (unsigned long long)mapped.quarantined_pages, (unsigned long long)heap.bytes,
+		       (unsigned long long)mapped.own_pages, (unsigned long long)heap.bytes,
 		       (unsigned long long)heap.objects, (unsigned long long)heap.pages,
 		       (unsigned long long)tasks.by_ledger);
 	print_cells_heaps(io);

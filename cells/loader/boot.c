@@ -53,7 +53,7 @@ static void load_rest(const struct cell_boot *boot, struct slice bundle)
 			die_with("init", r->name, e);
 		loader_mark("init", r->name);
 	}
-	(void)commit_finalise(stage, false);
+	(void)commit_finalise(stage);
 }
 
 static void free_seed(void)

@@ -85,13 +85,6 @@ static void vacate(struct loader_stage *stage, uint32_t index)
 	slot_change(&stage->patches, index, slot_vacant(index));
 }
 
-static const struct record_export *blocking(const struct record *r, const char *name)
-{
-	const struct record_export *e = r ? record_find_export(r, name) : NULL;
-
-	return e && e->blocking ? e : NULL;
-}
-
 /* Slots of @old point at @new's tables, or become vacant: @new may be NULL. */
 static int change_slots(struct loader_stage *stage, const struct record *old,
 			const struct record *new)
@@ -117,7 +110,7 @@ static int change_slots(struct loader_stage *stage, const struct record *old,
 			vacate(stage, p->slot);
 	}
 	for (uint32_t i = 0; i < old->n_exports; i++) {
-		const struct record_export *b = &old->exports[i], *same = blocking(new, b->name);
+		const struct record_export *b = &old->exports[i], *same = record_find_blocking(new, b->name);
 
 		if (!b->blocking)
 			continue;
@@ -179,6 +172,7 @@ int commit_apply(struct loader_stage *stage)
 	hand_over_states(stage, false);
 	switch_namespace(stage->after, stage->before);
 	stage->state = STAGE_COMMITTED;
+	stage->taken_back = false;
 	return 0;
 }
 
@@ -191,50 +185,6 @@ int commit_revert(struct loader_stage *stage)
 	hand_over_states(stage, true);
 	switch_namespace(stage->before, stage->after);
 	stage->state = STAGE_READY;
+	stage->taken_back = true;
 	return 0;
-}
-
-/* ---- finalising ---- */
-
-/* @new: what took its place, or NULL. */
-static uint64_t retire(struct record *old, const struct record *new, bool quarantine)
-{
-	uint32_t n = old->keeps_state ? LINK_REGIONS : LINK_STATE; /* the state comes last */
-	uint64_t bytes = 0;
-
-	for (uint32_t i = 0; i < n; i++)
-		bytes += old->regions[i].bytes;
-	machine_unmap(old->regions, n, quarantine);
-	for (uint32_t i = 0; i < old->n_exports && !quarantine; i++) {
-		if (old->exports[i].blocking && !blocking(new, old->exports[i].name))
-			stub_give(old->exports[i].stub_at);
-	}
-	record_free(old);
-	return bytes;
-}
-
-/* Until nobody looks at a namespace that is no longer reachable. */
-static void wait_for_readers(struct loader_state *s)
-{
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	while (__atomic_load_n(&s->locating, __ATOMIC_ACQUIRE))
-		__builtin_ia32_pause();
-}
-
-uint64_t commit_finalise(struct loader_stage *stage, bool quarantine)
-{
-	struct loader_state *s = loader_state();
-	uint64_t bytes = 0;
-
-	__atomic_store_n(&s->retiring, NULL, __ATOMIC_RELEASE);
-	wait_for_readers(s);
-	for (uint32_t i = 0; i < stage->n_cells; i++) {
-		if (stage->cells[i].old)
-			bytes += retire(stage->cells[i].old, stage->cells[i].new, quarantine);
-	}
-	for (uint32_t i = 0; i < stage->n_gone; i++)
-		bytes += retire(stage->gone[i], NULL, quarantine);
-	namespace_free(stage->before);
-	stage_free(stage);
-	return bytes;
 }

@@ -32,6 +32,10 @@ CELL_EXPORT(loader_stage_commit);
 CELL_EXPORT(loader_stage_revert);
 CELL_EXPORT(loader_stage_old_range);
 CELL_EXPORT(loader_stage_finalise);
+CELL_EXPORT(loader_stage_quarantine);
+CELL_EXPORT(loader_stage_needed);
+CELL_EXPORT(loader_quarantined_stage);
+CELL_EXPORT(loader_quarantined_at);
 CELL_EXPORT(loader_stage_init);
 CELL_EXPORT(loader_restart_create);
 CELL_EXPORT(loader_restart_drop);
@@ -74,10 +78,7 @@ void loader_stage_drop(struct loader_stage *stage)
 {
 	if (!stage)
 		return;
-	if (stage->state == STAGE_COMMITTED)
-		(void)commit_finalise(stage, false);
-	else
-		stage_destroy(stage);
+	stage_destroy(stage);
 	set_stage(NULL);
 }
 
@@ -139,33 +140,20 @@ int loader_stage_revert(struct loader_stage *stage)
 	return commit_revert(stage);
 }
 
-int loader_stage_old_range(const struct loader_stage *stage, uint32_t index, uint64_t *ret_start,
-			   uint64_t *ret_end, char ret_cell[CELL_NAME_MAX])
+uint64_t loader_stage_finalise(struct loader_stage *stage)
 {
-	for (uint32_t i = 0; i < stage->n_cells + stage->n_gone; i++) {
-		const struct record *old =
-			i < stage->n_cells ? stage->cells[i].old : stage->gone[i - stage->n_cells];
+	bool over = stage->quarantined;
+	uint64_t bytes = commit_finalise(stage);
 
-		for (unsigned r = LINK_TEXT; old && r <= LINK_RODATA; r++) {
-			const struct record_region *region = &old->regions[r];
-
-			if (region->bytes == 0 || index-- > 0)
-				continue;
-			*ret_start = window_addr(region->at);
-			*ret_end = window_addr(region->at) + region->bytes;
-			memcpy(ret_cell, old->name, CELL_NAME_MAX);
-			return 0;
-		}
-	}
-	return -ENOENT;
+	if (!over)
+		set_stage(NULL);
+	return bytes;
 }
 
-uint64_t loader_stage_finalise(struct loader_stage *stage, bool quarantine)
+void loader_stage_quarantine(struct loader_stage *stage)
 {
-	uint64_t bytes = commit_finalise(stage, quarantine);
-
+	commit_quarantine(stage);
 	set_stage(NULL);
-	return bytes;
 }
 
 int loader_stage_init(struct loader_stage *stage)

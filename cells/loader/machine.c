@@ -5,15 +5,13 @@
 #include <theseus/frames.h>
 #include <theseus/gate-call.h>
 
-void machine_unmap(struct record_region *regions, uint32_t n, bool quarantine)
+void machine_unmap(struct record_region *regions, uint32_t n)
 {
 	struct mapped pages[LINK_REGIONS];
 
 	for (uint32_t i = 0; i < n; i++) {
 		pages[i] = TAKE(regions[i].pages);
 		regions[i].bytes = 0;
-		if (quarantine)
-			mapped_quarantine(&pages[i]);
 	}
 	mapped_drop_many(pages, n);
 }

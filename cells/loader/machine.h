@@ -14,11 +14,8 @@
  */
 int machine_map(struct record_region *const *regions, uint32_t n) MUST_USE;
 
-/*
- * Unmaps at most LINK_REGIONS; the addresses may be used again, or with @quarantine never. Accepts
- * none.
- */
-void machine_unmap(struct record_region *regions, uint32_t n, bool quarantine);
+/* Unmaps at most LINK_REGIONS; the addresses may be used again. Accepts none. */
+void machine_unmap(struct record_region *regions, uint32_t n);
 
 /* Takes over what the seed mapped at region->at. Result: 0, -errno. */
 int machine_adopt(struct record_region *region) MUST_USE;

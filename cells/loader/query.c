@@ -42,10 +42,8 @@ void loader_sha256(const void *data, size_t n, uint8_t ret_digest[32])
 /* How many cells are linked to one of the cell's exports, or look up an interface of it. */
 static uint32_t count_refs(const struct namespace *ns, uint32_t index);
 
-static void fill_cell(const struct namespace *ns, uint32_t index, struct loader_cell *c)
-	REQUIRES(loader_names)
+static void fill_record(const struct record *r, struct loader_cell *c)
 {
-	const struct record *r = ns->cells[index];
 	const struct record_region *state = &r->regions[LINK_STATE];
 
 	memset(c, 0, sizeof(*c));
@@ -63,11 +61,17 @@ static void fill_cell(const struct namespace *ns, uint32_t index, struct loader_
 	c->rodata_bytes = r->regions[LINK_RODATA].bytes;
 	c->state = state->bytes ? window_addr(state->at) : 0;
 	c->state_bytes = state->bytes;
-	c->refs = count_refs(ns, index);
 	c->grants = r->grants;
 	c->safety = r->safety;
 	c->quiescence = r->quiescence;
 	c->restart = r->restart;
+}
+
+static void fill_cell(const struct namespace *ns, uint32_t index, struct loader_cell *c)
+	REQUIRES(loader_names)
+{
+	fill_record(ns->cells[index], c);
+	c->refs = count_refs(ns, index);
 }
 
 int loader_cell_at(uint32_t index, struct loader_cell *ret_cell)
@@ -89,6 +93,24 @@ int loader_cell_find(const char *name, struct loader_cell *ret_cell)
 		return end(-ENOENT);
 	fill_cell(ns, index, ret_cell);
 	return end(0);
+}
+
+int loader_quarantined_at(uint32_t index, struct loader_cell *ret_cell)
+{
+	const struct loader_stage *stage;
+	const struct record *r;
+
+	(void)begin();
+	for (stage = loader_state()->quarantine; stage; stage = stage->next) {
+		for (uint32_t i = 0; i < stage_n_obsolete(stage); i++) {
+			r = stage_obsolete(stage, i);
+			if (!r || index-- > 0)
+				continue;
+			fill_record(r, ret_cell);
+			return end(0);
+		}
+	}
+	return end(-ENOENT);
 }
 
 uint64_t loader_generation(void)
@@ -350,6 +372,8 @@ int loader_locate(uint64_t addr, struct loader_location *ret_location)
 
 		r = old ? namespace_locate(old, window_at(addr)) : NULL;
 	}
+	if (!r)
+		r = quarantine_locate(s, window_at(addr));
 	if (r) {
 		fill_location(r, window_at(addr), &l);
 		result = 0;
@@ -362,15 +386,34 @@ int loader_locate(uint64_t addr, struct loader_location *ret_location)
 	return result;
 }
 
+static size_t rodata_of(const struct record *r, uint32_t at)
+{
+	const struct record_region *rodata = &r->regions[LINK_RODATA];
+
+	return at - rodata->at < rodata->bytes ? rodata->bytes - (at - rodata->at) : 0;
+}
+
 static size_t rodata_at(const struct namespace *ns, uint32_t at)
 {
-	for (uint32_t i = 0; ns && i < ns->n_cells; i++) {
-		const struct record_region *rodata = &ns->cells[i]->regions[LINK_RODATA];
+	size_t bytes = 0;
 
-		if (at - rodata->at < rodata->bytes)
-			return rodata->bytes - (at - rodata->at);
+	for (uint32_t i = 0; ns && i < ns->n_cells && bytes == 0; i++)
+		bytes = rodata_of(ns->cells[i], at);
+	return bytes;
+}
+
+static size_t quarantined_rodata_at(const struct loader_state *s, uint32_t at)
+{
+	const struct loader_stage *stage = __atomic_load_n(&s->quarantine, __ATOMIC_ACQUIRE);
+	size_t bytes = 0;
+
+	for (; stage && bytes == 0; stage = __atomic_load_n(&stage->next, __ATOMIC_ACQUIRE)) {
+		for (uint32_t i = 0; i < stage_n_obsolete(stage) && bytes == 0; i++) {
+			if (stage_obsolete(stage, i))
+				bytes = rodata_of(stage_obsolete(stage, i), at);
+		}
 	}
-	return 0;
+	return bytes;
 }
 
 size_t loader_rodata_at(uint64_t addr)
@@ -384,6 +427,8 @@ size_t loader_rodata_at(uint64_t addr)
 	bytes = rodata_at(__atomic_load_n(&s->namespace, __ATOMIC_ACQUIRE), window_at(addr));
 	if (bytes == 0)
 		bytes = rodata_at(__atomic_load_n(&s->retiring, __ATOMIC_ACQUIRE), window_at(addr));
+	if (bytes == 0)
+		bytes = quarantined_rodata_at(s, window_at(addr));
 	reader_end(s);
 	return bytes;
 }

@@ -393,6 +393,13 @@ const struct record_export *record_find_export(const struct record *r, const cha
 	return NULL;
 }
 
+const struct record_export *record_find_blocking(const struct record *r, const char *name)
+{
+	const struct record_export *e = r ? record_find_export(r, name) : NULL;
+
+	return e && e->blocking ? e : NULL;
+}
+
 const struct record_provide *record_find_provide(const struct record *r, const char *interface,
 						 const char *name)
 {

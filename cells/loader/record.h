@@ -125,6 +125,8 @@ int record_read_fdes(struct record *r, struct loader_report *report);
 int record_add_site(struct record *r, const struct link_site *site, uint32_t import);
 
 const struct record_export *record_find_export(const struct record *r, const char *name);
+/* The same of a blocking one. @r may be NULL. */
+const struct record_export *record_find_blocking(const struct record *r, const char *name);
 const struct record_provide *record_find_provide(const struct record *r, const char *interface,
 						 const char *name);
 

@@ -34,6 +34,21 @@ static bool runs_a_service(const struct record *r)
 	return false;
 }
 
+static bool is_quarantined(const char *name)
+{
+	const struct loader_stage *stage = loader_state()->quarantine;
+
+	for (; stage; stage = stage->next) {
+		for (uint32_t i = 0; i < stage_n_obsolete(stage); i++) {
+			const struct record *r = stage_obsolete(stage, i);
+
+			if (r && strcmp(r->name, name) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
 static int find_cell(const struct namespace *ns, const char *name, uint32_t *ret_index,
 		     struct loader_report *report)
 {
@@ -53,6 +68,11 @@ static int find_cell(const struct namespace *ns, const char *name, uint32_t *ret
 		report_add(report, "never-restarted",
 			   "%s: it runs a service, whose init would not be called again", name);
 		return -EPERM;
+	}
+	if (is_quarantined(name)) {
+		report_add(report, "busy", "%s: a task is still inside a version that was replaced",
+			   name);
+		return -EBUSY;
 	}
 	return 0;
 }

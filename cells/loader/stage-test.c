@@ -40,7 +40,7 @@ static void boot(const struct edition *e)
 	if (stage_create((struct slice){b.p, b.n}, true, &stage, &report) < 0)
 		fail_msg("%s", report.reasons[0]);
 	assert_int_equal(commit_apply(stage), 0);
-	(void)commit_finalise(stage, false);
+	(void)commit_finalise(stage);
 	free(b.p);
 }
 
@@ -52,7 +52,7 @@ static void shut_down(void)
 	for (uint32_t i = 0; i < s->namespace->n_cells; i++) {
 		struct record *r = s->namespace->cells[i];
 
-		machine_unmap(r->regions, LINK_REGIONS, false);
+		machine_unmap(r->regions, LINK_REGIONS);
 		record_free(r);
 	}
 	namespace_free(s->namespace);
@@ -60,7 +60,7 @@ static void shut_down(void)
 		struct stub_page *page = s->stubs;
 
 		s->stubs = page->next;
-		machine_unmap(&page->region, 1, false);
+		machine_unmap(&page->region, 1);
 		heap_free(page);
 	}
 	assert_int_equal(fake.blocks, 0);
@@ -84,7 +84,7 @@ static void swap(const struct edition *e)
 	if (stage(e, &s) < 0)
 		fail_msg("%s", report.reasons[0]);
 	assert_int_equal(loader_stage_commit(s), 0);
-	(void)loader_stage_finalise(s, false);
+	(void)loader_stage_finalise(s);
 }
 
 static struct loader_cell cell(const char *name)
@@ -375,7 +375,6 @@ static void test_swap(void **state)
 	struct snapshot snapshot;
 	struct iface h;
 	uint64_t start, end, stub;
-	char name[CELL_NAME_MAX];
 
 	(void)state;
 	boot(&first);
@@ -422,14 +421,13 @@ static void test_swap(void **state)
 	assert_true(fake_is_mapped(old.text));
 	assert_int_equal(loader_locate(old.text, &at), 0);
 	assert_string_equal(at.function, "base_add");
-	assert_int_equal(loader_stage_old_range(s, 0, &start, &end, name), 0);
+	assert_int_equal(loader_stage_old_range(s, 0, &start, &end), 0);
 	assert_int_equal(start, old.text);
 	assert_int_equal(end, old.text + old.text_bytes);
-	assert_string_equal(name, "base");
-	assert_int_equal(loader_stage_old_range(s, 1, &start, &end, name), 0);
+	assert_int_equal(loader_stage_old_range(s, 1, &start, &end), 0);
 	assert_int_equal(start, old.rodata);
-	assert_int_equal(loader_stage_old_range(s, 2, &start, &end, name), -ENOENT);
-	assert_int_equal(loader_stage_finalise(s, false), 2 * GATE_PAGE_SIZE);
+	assert_int_equal(loader_stage_old_range(s, 2, &start, &end), -ENOENT);
+	assert_int_equal(loader_stage_finalise(s), 2 * GATE_PAGE_SIZE);
 	assert_false(fake_is_mapped(old.text));
 	assert_int_equal(loader_locate(old.text, &at), -ENOENT);
 	assert_int_equal(fake.blocks, snapshot.blocks);
@@ -477,20 +475,136 @@ static void test_thousand_swaps(void **state)
 	shut_down();
 }
 
+/* All that tasks may be in is still there and found, but not what runs. */
 static void test_quarantine(void **state)
 {
+	struct loader_cell old, listed;
+	struct loader_location at;
 	struct loader_stage *s;
-	struct loader_cell old;
+	uint64_t add, blocks, pages;
 
 	(void)state;
 	boot(&first);
+	swap(&(struct edition){.with_base = true, .shift = 48});
+	blocks = fake.blocks;
+	pages = fake.pages;
 	old = cell("base");
+	add = symbol("base", "base_add");
 	assert_int_equal(stage(&(struct edition){.with_base = true, .version = "2"}, &s), 0);
 	assert_int_equal(loader_stage_commit(s), 0);
-	assert_int_equal(loader_stage_finalise(s, true), 2 * GATE_PAGE_SIZE);
-	assert_int_equal(fake.quarantined, 2);
-	swap(&(struct edition){.with_base = true, .version = "3"});
+	loader_stage_quarantine(s);
+	assert_ptr_equal(loader_quarantined_stage(0), s);
+	assert_null(loader_quarantined_stage(1));
+	assert_int_equal(loader_quarantined_at(0, &listed), 0);
+	assert_string_equal(listed.name, "base");
+	assert_string_equal(listed.version, old.version);
+	assert_int_equal(listed.text, old.text);
+	assert_int_equal(loader_quarantined_at(1, &listed), -ENOENT);
+
+	/* another swap of the same cell goes by it */
+	swap(&(struct edition){.with_base = true, .version = "3", .shift = 48});
+	assert_int_equal(loader_generation(), 3);
+	check_links();
 	assert_int_not_equal(cell("base").text, old.text);
+	assert_true(fake_is_mapped(old.text) && fake_is_mapped(old.rodata));
+	assert_int_equal(loader_locate(add, &at), 0);
+	assert_string_equal(at.function, "base_add");
+	assert_int_equal(loader_rodata_at(old.rodata + 8), old.rodata_bytes - 8);
+
+	assert_false(loader_stage_needed(s));
+	assert_int_equal(loader_stage_finalise(s), 2 * GATE_PAGE_SIZE);
+	assert_null(loader_quarantined_stage(0));
+	assert_int_equal(loader_quarantined_at(0, &listed), -ENOENT);
+	assert_int_equal(loader_locate(add, &at), -ENOENT);
+	assert_false(fake_is_mapped(old.text));
+	assert_int_equal(fake.blocks, blocks);
+	assert_int_equal(fake.pages, pages);
+	shut_down();
+}
+
+/* What is in quarantine calls what it was linked to, so that stays for as long. */
+static void test_quarantine_needs(void **state)
+{
+	struct loader_stage *user, *base;
+
+	(void)state;
+	boot(&first);
+	assert_int_equal(stage(&(struct edition){.with_user = true, .version = "2"}, &user), 0);
+	assert_int_equal(loader_stage_commit(user), 0);
+	loader_stage_quarantine(user);
+	assert_int_equal(stage(&(struct edition){.with_base = true, .version = "2", .shift = 48}, &base), 0);
+	assert_int_equal(loader_stage_commit(base), 0);
+	assert_true(loader_stage_needed(base));
+	assert_false(loader_stage_needed(user));
+	loader_stage_quarantine(base);
+	assert_ptr_equal(loader_quarantined_stage(0), user);
+	assert_ptr_equal(loader_quarantined_stage(1), base);
+	assert_true(loader_stage_needed(base));
+	(void)loader_stage_finalise(user);
+	assert_false(loader_stage_needed(base));
+	(void)loader_stage_finalise(base);
+	check_links();
+	shut_down();
+}
+
+/* A stub that leaves with its export is not given to another while somebody is in it. */
+static void test_quarantine_stub(void **state)
+{
+	uint64_t start, end, stub;
+	struct loader_stage *s;
+	uint32_t unused;
+
+	(void)state;
+	boot(&(struct edition){.with_base = true, .second_wait = true});
+	stub = window_addr(record_find_blocking(loader_state()->namespace->cells[0], "base_rest")->stub_at);
+	assert_int_equal(stage(&(struct edition){.with_base = true, .version = "2"}, &s), 0);
+	assert_int_equal(loader_stage_old_range(s, 2, &start, &end), 0);
+	assert_int_equal(start, stub);
+	assert_int_equal(end, stub + STUB_BYTES);
+	assert_int_equal(loader_stage_old_range(s, 3, &start, &end), -ENOENT);
+	assert_int_equal(loader_stage_commit(s), 0);
+	loader_stage_quarantine(s);
+	assert_int_equal(loader_stage_old_range(s, 2, &start, &end), 0);
+	assert_int_equal(start, stub);
+	assert_int_equal(loader_stage_old_range(s, 3, &start, &end), -ENOENT);
+	assert_true(stub_locate(window_at(stub), &unused));
+	(void)loader_stage_finalise(s);
+	assert_false(stub_locate(window_at(stub), &unused));
+	shut_down();
+}
+
+/* What was taken back may have been entered meanwhile: it goes when it was left. */
+static void test_revert_and_quarantine(void **state)
+{
+	struct snapshot snapshot;
+	struct loader_stage *s;
+	struct loader_cell new;
+	uint64_t start, end;
+
+	(void)state;
+	boot(&first);
+	take_snapshot(&snapshot);
+	assert_int_equal(stage(&(struct edition){.with_base = true, .with_other = true, .version = "2",
+						 .shift = 16},
+			       &s),
+			 0);
+	assert_int_equal(loader_stage_old_range(s, 0, &start, &end), 0);
+	assert_int_equal(start, cell("base").text);
+	assert_int_equal(loader_stage_commit(s), 0);
+	new = cell("base");
+	assert_int_equal(loader_stage_revert(s), 0);
+	assert_int_equal(loader_stage_old_range(s, 0, &start, &end), 0);
+	assert_int_equal(start, new.text);
+	loader_stage_quarantine(s);
+	check_links();
+	assert_true(fake_is_mapped(new.text));
+	assert_int_equal(loader_quarantined_at(0, &new), 0);
+	assert_string_equal(new.version, "2");
+	assert_true(loader_stage_finalise(s) >= 2 * GATE_PAGE_SIZE);
+	assert_int_equal(fake.blocks, snapshot.blocks);
+	assert_int_equal(fake.pages, snapshot.pages);
+	check_links();
+	drop_snapshot(&snapshot);
 	shut_down();
 }
 
@@ -558,7 +672,7 @@ static void test_patch_failures(void **state)
 	assert_int_equal(loader_stage_revert(s), 0);
 	assert_true(same(&snapshot));
 	assert_int_equal(loader_stage_commit(s), 0);
-	(void)loader_stage_finalise(s, false);
+	(void)loader_stage_finalise(s);
 	drop_snapshot(&snapshot);
 	shut_down();
 }
@@ -788,7 +902,7 @@ static void test_new_and_gone(void **state)
 	assert_string_equal(c.new_version, "");
 	assert_int_equal(loader_stage_commit(s), 0);
 	assert_int_equal(loader_stage_init(s), 0);
-	assert_int_equal(loader_stage_finalise(s, false), GATE_PAGE_SIZE);
+	assert_int_equal(loader_stage_finalise(s), GATE_PAGE_SIZE);
 	assert_int_equal(loader_cell_find("other", &other), -ENOENT);
 	assert_int_equal(slot_read(other.ref.id).cell, 0);
 	assert_int_equal(fake.pages, pages);
@@ -914,7 +1028,7 @@ static void test_busy(void **state)
 	assert_int_equal(loader_stage_commit(second), 0);
 	assert_int_equal(loader_stage_check(second, &report), -EPERM);
 	assert_string_equal(report.code, "stale-stage");
-	loader_stage_drop(second);
+	(void)loader_stage_finalise(second);
 	check_links();
 	shut_down();
 }
@@ -989,7 +1103,7 @@ static void test_restart_initial(void **state)
 		e.with_user = false;
 		assert_int_equal(stage(&e, &s), 0);
 		assert_int_equal(loader_stage_commit(s), 0);
-		(void)loader_stage_finalise(s, false);
+		(void)loader_stage_finalise(s);
 		assert_int_equal(fake_read(at, 8), 99);
 	}
 	shut_down();
@@ -1040,6 +1154,9 @@ int main(void)
 		cmocka_unit_test(test_swap_others),
 		cmocka_unit_test(test_thousand_swaps),
 		cmocka_unit_test(test_quarantine),
+		cmocka_unit_test(test_quarantine_needs),
+		cmocka_unit_test(test_quarantine_stub),
+		cmocka_unit_test(test_revert_and_quarantine),
 		cmocka_unit_test(test_revert),
 		cmocka_unit_test(test_patch_failures),
 		cmocka_unit_test(test_stale_text),

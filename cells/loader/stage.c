@@ -490,6 +490,8 @@ static int build(struct loader_stage *stage, struct slice bundle, struct loader_
 		r = seal(stage);
 	if (r == 0)
 		r = commit_prepare(stage, report);
+	if (r == 0 && !stage->boot)
+		r = finalise_check(stage, report);
 	if (r == 0)
 		namespace_sort(stage->after);
 	if (stage->boot)
@@ -541,8 +543,7 @@ void stage_destroy(struct loader_stage *stage)
 		struct record *new = stage->cells[i].new;
 
 		if (new)
-			machine_unmap(new->regions, new->keeps_state ? LINK_REGIONS : LINK_STATE,
-				      false);
+			machine_unmap(new->regions, new->keeps_state ? LINK_REGIONS : LINK_STATE);
 		record_free(new);
 	}
 	namespace_free(stage->after);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A bundle on its way into the namespace. stage.c makes it (opened → checked → placed →
- * linked → sealed), commit.c puts it into effect and takes it back.
+ * linked → sealed), commit.c puts it into effect and takes it back, finalise.c ends it.
  */
 #ifndef THESEUS_LOADER_STAGE_H
 #define THESEUS_LOADER_STAGE_H
@@ -30,9 +30,14 @@ enum stage_state {
 	STAGE_COMMITTED,
 };
 
+struct loader_state;
+
 struct loader_stage {
 	enum stage_state state;
 	bool boot; /* nothing to replace, slots are still writable */
+	bool taken_back; /* it was committed before: tasks may be in what it brings */
+	bool quarantined;
+	struct loader_stage *next; /* in loader_state.quarantine */
 	struct namespace *before, *after;
 	uint32_t n_cells; /* of the bundle, those that the boot already has left out */
 	struct staged_cell *cells;
@@ -99,7 +104,26 @@ int commit_prepare(struct loader_stage *stage, struct loader_report *report) MUS
 int commit_apply(struct loader_stage *stage) MUST_USE;
 int commit_revert(struct loader_stage *stage) MUST_USE;
 
-/* Unmaps and frees what commit made obsolete, and the stage. Result: bytes unmapped. */
-uint64_t commit_finalise(struct loader_stage *stage, bool quarantine);
+/* ---- finalise.c ---- */
+
+/*
+ * What tasks may still be in though no generation has it: what a commit replaced, or, of one
+ * that was taken back, what it brought. Result: the @i-th of so many, or NULL.
+ */
+uint32_t stage_n_obsolete(const struct loader_stage *stage);
+struct record *stage_obsolete(const struct loader_stage *stage, uint32_t i);
+
+/* Can all that may become obsolete be listed, one way and the other? 0, -EPERM with a reason. */
+int finalise_check(struct loader_stage *stage, struct loader_report *report) MUST_USE;
+
+/* Cell of the quarantine whose text covers @at, or NULL. Under the lock, or between
+ * reader_begin() and reader_end(). */
+const struct record *quarantine_locate(const struct loader_state *s, uint32_t at);
+
+/* Unmaps and frees what is obsolete, and the stage. Result: bytes unmapped. */
+uint64_t commit_finalise(struct loader_stage *stage);
+
+/* As loader_stage_quarantine(), but for the stage that exists. */
+void commit_quarantine(struct loader_stage *stage);
 
 #endif

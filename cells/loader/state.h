@@ -26,6 +26,9 @@ struct loader_state {
 	struct namespace *retiring; /* after a commit, until it is finalised: for loader_locate() */
 	/* the one that exists */
 	struct loader_stage *stage GUARDED_BY(loader_names);
+	/* Over, but tasks are still in what they made obsolete; oldest first. Written by the swap
+	   service under the lock. */
+	struct loader_stage *quarantine;
 	uint32_t locating;          /* between reader_begin() and reader_end() */
 	uint32_t busy;              /* a stage exists or is being made */
 	uint32_t slot_pages;        /* of IFACE_TABLE that are mapped */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the unwinder asks for. Its tables belong to the records, so they come and go with the
- * namespaces: what is linked, or was until it is finalised, is found.
+ * cells: what is linked, or was until it is finalised, is found.
  */
 #include <theseus/errno.h>
 #include <theseus/heap.h>
@@ -42,34 +42,35 @@ int record_read_fdes(struct record *r, struct loader_report *report)
 	return 0;
 }
 
-static const struct fde *find_in(const struct namespace *ns, uint32_t at)
+static const struct fde *find_in(const struct loader_state *s, uint32_t at)
 {
+	const struct namespace *ns = __atomic_load_n(&s->namespace, __ATOMIC_ACQUIRE);
 	const struct record *r = ns ? namespace_locate(ns, at) : NULL;
 
+	ns = __atomic_load_n(&s->retiring, __ATOMIC_ACQUIRE);
+	if (!r && ns)
+		r = namespace_locate(ns, at);
+	if (!r)
+		r = quarantine_locate(s, at);
 	return r ? fde_find(r->fdes, r->n_fdes, at) : NULL;
 }
 
 static int find(uint64_t pc, struct unwind_entry *ret_entry)
 {
 	struct loader_state *s = loader_state();
-	const struct namespace *namespaces[2];
-	const struct fde *fde = NULL;
+	const struct fde *fde;
 	uint32_t at = window_at(pc), start;
 
 	if (pc < GATE_CELL_WINDOW || pc >= GATE_CELL_WINDOW_END)
 		return -ENOENT;
 	reader_begin(s);
-	namespaces[0] = __atomic_load_n(&s->namespace, __ATOMIC_ACQUIRE);
-	namespaces[1] = __atomic_load_n(&s->retiring, __ATOMIC_ACQUIRE);
-	for (unsigned i = 0; i < 2 && !fde; i++)
-		fde = find_in(namespaces[i], at);
+	fde = find_in(s, at);
 	if (fde) {
 		*ret_entry = (struct unwind_entry){(void *)(uintptr_t)window_addr(fde->entry),
 						   window_addr(fde->at)};
 	} else if (stub_locate(at, &start)) {
 		/* every copy is described by the template's entry, moved to where it begins */
-		for (unsigned i = 0; i < 2 && !fde; i++)
-			fde = find_in(namespaces[i], window_at((uintptr_t)loader_stub));
+		fde = find_in(s, window_at((uintptr_t)loader_stub));
 		if (fde)
 			*ret_entry = (struct unwind_entry){
 				(void *)(uintptr_t)window_addr(fde->entry), window_addr(start)};

@@ -363,25 +363,22 @@ int extent_cut_seed(uint64_t start, uint32_t pages, uint32_t *ret_slot)
 	return 0;
 }
 
-void extent_give(uint32_t slot, enum extent_use use)
+void extent_give(uint32_t slot)
 {
 	struct extent *e = extent_at(slot);
 
-	e->use = (uint8_t)use;
+	e->use = EXTENT_FREE;
 	e->flags = 0;
-	if (e->next && extent_at(e->next)->use == use) {
-		if (use == EXTENT_FREE)
-			bin_remove(e->next);
+	if (e->next && extent_at(e->next)->use == EXTENT_FREE) {
+		bin_remove(e->next);
 		join_next(slot);
 	}
-	if (e->prev && extent_at(e->prev)->use == use) {
+	if (e->prev && extent_at(e->prev)->use == EXTENT_FREE) {
 		slot = e->prev;
-		if (use == EXTENT_FREE)
-			bin_remove(slot);
+		bin_remove(slot);
 		join_next(slot);
 	}
-	if (use == EXTENT_FREE)
-		bin_insert(slot);
+	bin_insert(slot);
 }
 
 /* ---- init ---- */

@@ -26,7 +26,6 @@ enum extent_use {
 	EXTENT_FREE,       /* address space that nobody has */
 	EXTENT_SEED,       /* mapped by the seed; mapped_adopt() cuts regions out of it */
 	EXTENT_RESERVED,   /* this cell's own tables, and what the contract keeps out */
-	EXTENT_QUARANTINE, /* withdrawn for good */
 	EXTENT_BUSY,       /* a region that is being made, changed or dropped */
 	EXTENT_LIVE,       /* a region */
 	EXTENT_RUNS,       /* not address space: more frames of a region */
@@ -148,8 +147,8 @@ uint32_t extent_split(uint32_t slot, uint32_t pages);
 /* Cuts [start, start + pages) out of a SEED extent; needs two slots. Result: 0, -EINVAL. */
 int extent_cut_seed(uint64_t start, uint32_t pages, uint32_t *ret_slot) MUST_USE;
 
-/* Gives address space back for FREE or QUARANTINE, joined with neighbours of the same use. */
-void extent_give(uint32_t slot, enum extent_use use);
+/* Gives address space back, joined with free neighbours. */
+void extent_give(uint32_t slot);
 
 /* ---- owner.c ---- */
 

@@ -8,6 +8,8 @@
 #include <theseus/ledger.h>
 #include <theseus/mapped.h>
 
+#include "internal.h"
+
 extern const struct cell_ops __provide_cell_ops__frames, __provide_cell_ops__mapped;
 extern const struct ledger_ops __provide_ledger_ops__mapped;
 
@@ -267,10 +269,7 @@ static void test_stale(void **state)
 	assert_int_equal(mapped_info(old, &info), -ESTALE);
 	assert_int_equal(mapped_protect(old, false), -ESTALE);
 	mapped_drop(&copy);
-	copy = old;
-	mapped_quarantine(&copy);
-	assert_int_equal(stats().refused, 2);
-	assert_int_equal(stats().quarantined_pages, 0);
+	assert_int_equal(stats().refused, 1);
 	assert_true(all_zero(view(region), PAGE_SIZE));
 	mapped_drop(&region);
 	check_frames(SIM_BUNDLE_PAGES);
@@ -678,49 +677,19 @@ static void test_adopt(void **state)
 
 /* ---- address space ---- */
 
-static void test_quarantine(void **state)
-{
-	struct mapped cell, other;
-	uint64_t start_va, used;
-
-	(void)state;
-	start(RAM);
-	used = frames_used();
-	cell = create(MAPPED_CELL, 3 * PAGE_SIZE);
-	start_va = (uintptr_t)view(cell);
-	mapped_quarantine(&cell);
-	assert_int_equal(cell.generation, 0);
-	assert_int_equal(frames_used(), used);
-	assert_int_equal(stats().quarantined_pages, 3);
-	for (int i = 0; i < 500; i++) {
-		uint64_t va;
-
-		other = create(MAPPED_CELL, PAGE_SIZE * (1 + sim_below(4)));
-		va = (uintptr_t)view(other);
-		assert_true(va >= start_va + 3 * PAGE_SIZE || va < start_va);
-		if (i % 4 == 0)
-			mapped_quarantine(&other);
-		else
-			mapped_drop(&other);
-	}
-	check_frames(SIM_BUNDLE_PAGES);
-}
-
 /* The cell window is used up to its last page, and then refused. */
 static void test_window_exhausted(void **state)
 {
 	uint64_t left = (IFACE_TABLE - GATE_CELL_WINDOW) / PAGE_SIZE - SIM_SEED_PAGES;
 	struct mapped region = {0};
+	uint32_t slot;
 
 	(void)state;
 	start(RAM);
-	while (left > 0) {
-		uint64_t pages = left > 1500 ? 1500 : left;
-
-		region = create(MAPPED_CELL, pages * PAGE_SIZE);
-		mapped_quarantine(&region);
-		left -= pages;
-	}
+	/* there is not so much RAM: without the frames */
+	assert_int_equal(slots_lock_with(2), 0);
+	assert_int_equal(extent_take(ARENA_WINDOW, (uint32_t)left, 0, 1, &slot), 0);
+	slots_unlock();
 	assert_int_equal(mapped_create(MAPPED_CELL, 1, &region), -ENOMEM);
 	region = create(MAPPED_DATA, 1);
 	mapped_drop(&region);
@@ -827,8 +796,6 @@ static void test_fuzz(void **state)
 			h->writable = !h->writable;
 			assert_int_equal(mapped_protect(h->region, h->writable), 0);
 			assert_int_equal(sim_page_writable(h->info.start.v), h->writable);
-		} else if (sim_below(40) == 0) {
-			mapped_quarantine(&h->region);
 		} else {
 			mapped_drop(&h->region);
 		}
@@ -918,7 +885,6 @@ int main(void)
 		cmocka_unit_test(test_create_many),
 		cmocka_unit_test(test_init_failures),
 		cmocka_unit_test(test_adopt),
-		cmocka_unit_test(test_quarantine),
 		cmocka_unit_test(test_window_exhausted),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_fuzz),

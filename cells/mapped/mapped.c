@@ -115,7 +115,7 @@ static void regions_cancel(uint32_t slot, unsigned n)
 
 		give_frames(extent_at(slot));
 		slots_lock();
-		extent_give(slot, EXTENT_FREE);
+		extent_give(slot);
 		slots_unlock();
 		slot = next;
 	}
@@ -268,20 +268,18 @@ static struct extent *region_busy(struct mapped region, bool drop)
 }
 
 /* Gives frames and addresses of an unmapped region back. */
-static void region_end(uint32_t slot, enum extent_use use)
+static void region_end(uint32_t slot)
 {
 	struct extent *e = extent_at(slot);
 
 	if (!(e->flags & EXTENT_ADOPTED))
 		give_frames(e);
 	slots_lock();
-	if (use == EXTENT_QUARANTINE)
-		extent_stats()->quarantined_pages += e->pages;
-	extent_give(slot, use);
+	extent_give(slot);
 	slots_unlock();
 }
 
-static void regions_drop(struct mapped *regions, unsigned n, enum extent_use use)
+void mapped_drop_many(struct mapped *regions, unsigned n)
 {
 	LEDGER_WHOLE();
 	struct unmap_batch b = {.n = 0};
@@ -301,27 +299,16 @@ static void regions_drop(struct mapped *regions, unsigned n, enum extent_use use
 		struct mapped gone = TAKE(regions[i]);
 
 		if (gone.generation != 0)
-			region_end(gone.slot, use);
+			region_end(gone.slot);
 	}
-}
-
-void mapped_drop(struct mapped *region)
-{
-	regions_drop(region, 1, EXTENT_FREE);
-}
-CELL_EXPORT(mapped_drop);
-
-void mapped_drop_many(struct mapped *regions, unsigned n)
-{
-	regions_drop(regions, n, EXTENT_FREE);
 }
 CELL_EXPORT(mapped_drop_many);
 
-void mapped_quarantine(struct mapped *region)
+void mapped_drop(struct mapped *region)
 {
-	regions_drop(region, 1, EXTENT_QUARANTINE);
+	mapped_drop_many(region, 1);
 }
-CELL_EXPORT(mapped_quarantine);
+CELL_EXPORT(mapped_drop);
 
 int mapped_protect(struct mapped region, bool writable)
 {

@@ -7,6 +7,12 @@
 #include <theseus/service.h>
 #include <theseus/swap.h>
 
+/* Bounds of code, listed in a heap block or an object: nowhere that the scan looks. */
+struct swap_ranges {
+	uint32_t n;
+	struct task_range list[LOADER_RANGES_MAX];
+};
+
 /* A transaction: a typed object. Kept until the next one is staged. */
 struct swap_transaction {
 	struct swap_result result;
@@ -20,9 +26,8 @@ struct swap_transaction {
 	uint64_t released_ns;
 	int init_error; /* of a new cell: the commit is taken back */
 	/* Old code. Here and not on the runner's stack, where the scan would find its bounds. */
-	uint32_t n_ranges, n_idle;
-	struct task_range ranges[2 * SWAP_CHANGES_MAX];
-	struct task_range idle[SWAP_CHANGES_MAX]; /* text in which nobody may be */
+	struct swap_ranges old;
+	uint32_t n_idle; /* the first so many of them nobody may be in */
 	struct loader_change changes[SWAP_CHANGES_MAX];
 };
 
@@ -52,6 +57,15 @@ struct loader_location swap_place_of(uint64_t addr);
 /* Makes @report one reason, for people; @code is a stable word. */
 void swap_set_reason(struct loader_report *report, const char *code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* What @stage makes obsolete, or made. */
+void swap_list_old(const struct loader_stage *stage, struct swap_ranges *ret_ranges);
+
+/* quarantine.c: frees what nobody is in any more. The swap service, with no transaction. */
+void swap_quarantine_look(void);
+/* Result: 0: nobody is in @ranges; 1: *ret_hit is; -errno: the other CPUs do not park. Waits of
+ * tasks that are in there are broken off. */
+int swap_find_inside(const struct swap_ranges *ranges, struct task_hit *ret_hit) MUST_USE;
 
 /* One step of the transaction; see run.c. */
 struct service_next swap_step(void);

@@ -4,8 +4,11 @@
  * one is made through the service's slot: by the new code, if this cell itself was replaced.
  * The CPUs are parked only within one call.
  *
- *   start ──check──> CHECKED ──park, commit, release──> RELEASED ──init──> … ──scan──> FINALISED
- *             └ no ──> REFUSED   └ timeout ──> CANCELLED    └ -errno: revert ──> CANCELLED
+ *   start ──check──> CHECKED ──park, commit, release──> COMMITTED ──init──> RELEASED ──scan──>
+ *             └ no ──> REFUSED   └ timeout ──> CANCELLED    └ -errno: revert ──> REVERTED ──scan──>
+ *
+ * The last leads to FINALISED and CANCELLED: with the code that tasks may be in freed or put
+ * into quarantine.
  */
 #include "internal.h"
 
@@ -50,13 +53,14 @@ static struct service_next over(struct swap_transaction *t, enum swap_state stat
 	ops = swap_watch_ops_get(watcher);
 	if (ops)
 		ops->changed();
-	return service_wait(CLOCK_NEVER);
+	return service_again(); /* what is in quarantine may have been left */
 }
 
 /* Nothing is left of it but its record. */
 static struct service_next end(struct swap_transaction *t, enum swap_state state, int error)
 {
-	loader_stage_drop(TAKE(t->stage));
+	if (t->stage)
+		loader_stage_drop(TAKE(t->stage));
 	log_write(LOG_WARNING, CELL_SELF, "swap %lu %s: %s", t->result.id,
 		  state == SWAP_REFUSED ? "refused" : "cancelled", t->report.reasons[0]);
 	return over(t, state, error);
@@ -86,15 +90,19 @@ static bool must_be_idle(const struct swap_transaction *t, const char *cell)
 	return false;
 }
 
-/* Text of the cells that may be replaced only while nobody is inside. */
+/* Puts the text of cells that may be replaced only while nobody is inside first. */
 static void list_idle(struct swap_transaction *t)
 {
+	struct task_range *list = t->old.list, range;
 	struct loader_location at;
 
 	t->n_idle = 0;
-	for (uint32_t i = 0; i < t->n_ranges && t->n_idle < ARRAY_SIZE(t->idle); i++) {
-		if (loader_locate(t->ranges[i].start, &at) == 0 && must_be_idle(t, at.cell))
-			t->idle[t->n_idle++] = t->ranges[i];
+	for (uint32_t i = 0; i < t->old.n; i++) {
+		if (loader_locate(list[i].start, &at) < 0 || !must_be_idle(t, at.cell))
+			continue;
+		range = list[i];
+		list[i] = list[t->n_idle];
+		list[t->n_idle++] = range;
 	}
 }
 
@@ -186,7 +194,7 @@ static struct service_next commit(struct swap_transaction *t)
 	if (r < 0)
 		return park_failed(t, r, cpu);
 	t->result.state = SWAP_PARKED;
-	r = t->n_idle ? task_scan(t->idle, t->n_idle, &hit) : 0;
+	r = t->n_idle ? task_scan(t->old.list, t->n_idle, &hit) : 0;
 	if (r != 0) {
 		cpu_release_others();
 		return not_idle(t, &hit);
@@ -220,7 +228,11 @@ static struct service_next revert(struct swap_transaction *t, int error)
 		upcall_crash("swap: the gate refuses the way back to the old generation");
 	swap_set_reason(&t->report, "init-failed", "init of a new cell failed: error %d; the swap is undone",
 		   error);
-	return end(t, SWAP_CANCELLED, error);
+	swap_list_old(t->stage, &t->old);
+	t->result.state = SWAP_REVERTED;
+	t->released_ns = clock_now_ns();
+	t->try_ns = TRY_FIRST_NS;
+	return service_again();
 }
 
 static struct service_next start_new_cells(struct swap_transaction *t)
@@ -243,28 +255,41 @@ static struct service_next start_new_cells(struct swap_transaction *t)
 
 /* ---- finalise ---- */
 
-static struct service_next finalise(struct swap_transaction *t, bool quarantine)
+static struct service_next finished(struct swap_transaction *t)
 {
-	uint64_t bytes = loader_stage_finalise(TAKE(t->stage), quarantine);
-
-	if (quarantine)
-		t->result.bytes_quarantined = bytes;
-	t->result.bytes_freed = bytes;
 	t->result.finalise_ns = clock_now_ns() - t->released_ns;
+	if (t->result.state == SWAP_REVERTED)
+		return end(t, SWAP_CANCELLED, t->init_error);
 	log_write(LOG_INFO, CELL_SELF, "swap %lu: generation %lu, paused %lu us", t->result.id,
 		  loader_generation(), t->result.pause_ns / 1000);
 	return over(t, SWAP_FINALISED, 0);
 }
 
-static struct service_next persists(struct swap_transaction *t, const struct task_hit *hit)
+static uint64_t bytes_of(const struct swap_ranges *ranges)
 {
-	struct loader_location at = swap_place_of(hit->word);
+	uint64_t bytes = 0;
 
-	log_write(LOG_WARNING, CELL_SELF,
-		  "swap %lu: the stack of task %s (%lu) still holds %s:%s+0x%lx; its range is "
-		  "quarantined",
-		  t->result.id, hit->name, task_id(hit->task), at.cell, at.function, at.offset);
-	return finalise(t, true);
+	for (uint32_t i = 0; i < ranges->n; i++)
+		bytes += ranges->list[i].end - ranges->list[i].start;
+	return bytes;
+}
+
+/* @hit: who is in there; NULL: only other code in quarantine needs it. */
+static struct service_next quarantine(struct swap_transaction *t, const struct task_hit *hit)
+{
+	struct loader_location at;
+
+	t->result.bytes_quarantined = bytes_of(&t->old);
+	loader_stage_quarantine(TAKE(t->stage));
+	if (hit) {
+		at = swap_place_of(hit->word);
+		log_write(LOG_NOTICE, CELL_SELF,
+			  "swap %lu: the stack of task %s (%lu) still holds %s:%s+0x%lx; %lu bytes "
+			  "stay mapped until it has left",
+			  t->result.id, hit->name, task_id(hit->task), at.cell, at.function,
+			  at.offset, t->result.bytes_quarantined);
+	}
+	return finished(t);
 }
 
 static struct service_next scan(struct swap_transaction *t)
@@ -272,25 +297,18 @@ static struct service_next scan(struct swap_transaction *t)
 	uint64_t limit = t->released_ns + FINALISE_LIMIT_NS;
 	struct service_next next;
 	struct task_hit hit;
-	unsigned cpu;
-	int r;
+	int r = t->old.n ? swap_find_inside(&t->old, &hit) : 0;
 
-	if (t->n_ranges == 0)
-		return finalise(t, false);
-	/* who stands in old code and computes there has what is left of the transaction's time */
-	if (limit < t->deadline_ns)
-		limit = t->deadline_ns;
-	r = cpu_park_others(PARK_LIMIT_NS, &cpu);
 	if (r < 0)
 		return service_wait(clock_after(t->try_ns));
-	r = task_scan(t->ranges, t->n_ranges, &hit);
-	cpu_release_others();
-	if (r == 0)
-		return finalise(t, false);
-	(void)task_restart_waits(t->ranges, t->n_ranges);
-	if (try_later(t, limit, &next))
+	if (r > 0 && try_later(t, limit, &next))
 		return next;
-	return persists(t, &hit);
+	if (r > 0)
+		return quarantine(t, &hit);
+	if (loader_stage_needed(t->stage))
+		return quarantine(t, NULL);
+	t->result.bytes_freed = loader_stage_finalise(TAKE(t->stage));
+	return finished(t);
 }
 
 struct service_next swap_step(void)
@@ -299,9 +317,11 @@ struct service_next swap_step(void)
 	uint64_t id = __atomic_load_n(&s->active, __ATOMIC_ACQUIRE);
 	struct swap_transaction *t = swap_find(id);
 
-	if (!t)
-		return service_wait(CLOCK_NEVER);
 	scrub_stack();
+	if (!t) {
+		swap_quarantine_look();
+		return service_wait(CLOCK_NEVER);
+	}
 	switch (t->result.state) {
 	case SWAP_STAGED:
 		return check(t);

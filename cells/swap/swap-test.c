@@ -20,6 +20,7 @@
 #include "internal.h"
 
 #define OLD_TEXT 0x600000010000ull
+#define NEW_TEXT 0x600000020000ull
 #define OBJECTS_MAX 4u
 #define ALWAYS INT32_MAX
 
@@ -33,7 +34,8 @@ static struct world {
 	int park_fails, busy, held;      /* how often: ALWAYS */
 	int park_fails_after_init;
 	/* what happened */
-	bool parked, staged, committed, quarantined;
+	bool parked, staged, committed, taken_back, quarantined, needed;
+	bool too_many;                   /* changes */
 	unsigned commits, inits, reverts, finalised, drops, restarts, starts, wakes, told, parks;
 	struct {
 		void *p;
@@ -156,7 +158,7 @@ int loader_stage_create(const void *bundle, size_t size, struct loader_stage **r
 void loader_stage_drop(struct loader_stage *stage)
 {
 	assert_ptr_equal(stage, the_stage);
-	assert_true(w.staged && !w.committed && !w.parked);
+	assert_true(w.staged && !w.committed && !w.taken_back && !w.parked);
 	w.staged = false;
 	w.drops++;
 }
@@ -165,7 +167,7 @@ int loader_stage_change(const struct loader_stage *stage, uint32_t index,
 			struct loader_change *ret_change)
 {
 	(void)stage;
-	if (index > 0)
+	if (index > (w.too_many ? SWAP_CHANGES_MAX : 0))
 		return -ENOENT;
 	*ret_change = (struct loader_change){
 		.name = "old", .old_version = "1", .new_version = "2", .quiescence = w.quiescence};
@@ -173,14 +175,13 @@ int loader_stage_change(const struct loader_stage *stage, uint32_t index,
 }
 
 int loader_stage_old_range(const struct loader_stage *stage, uint32_t index, uint64_t *ret_start,
-			   uint64_t *ret_end, char ret_cell[CELL_NAME_MAX])
+			   uint64_t *ret_end)
 {
 	(void)stage;
 	if (index > 1 || w.no_old_code)
 		return -ENOENT;
-	*ret_start = OLD_TEXT + index * 0x1000ull;
+	*ret_start = (w.taken_back ? NEW_TEXT : OLD_TEXT) + index * 0x1000ull;
 	*ret_end = *ret_start + 0x1000;
-	strcpy(ret_cell, "old");
 	return 0;
 }
 
@@ -210,6 +211,7 @@ int loader_stage_revert(struct loader_stage *stage)
 	(void)stage;
 	assert_true(w.parked && w.committed);
 	w.committed = false;
+	w.taken_back = true;
 	w.generation--;
 	w.reverts++;
 	return 0;
@@ -224,14 +226,49 @@ int loader_stage_init(struct loader_stage *stage)
 	return w.init;
 }
 
-uint64_t loader_stage_finalise(struct loader_stage *stage, bool quarantine)
+uint64_t loader_stage_finalise(struct loader_stage *stage)
 {
 	(void)stage;
-	assert_true(w.committed && !w.parked);
-	w.staged = w.committed = false;
-	w.quarantined = quarantine;
+	assert_true((w.committed || w.taken_back || w.quarantined) && !w.parked);
+	w.staged = w.committed = w.taken_back = w.quarantined = false;
 	w.finalised++;
 	return 8192;
+}
+
+void loader_stage_quarantine(struct loader_stage *stage)
+{
+	(void)stage;
+	assert_true((w.committed || w.taken_back) && !w.parked);
+	w.staged = w.committed = false;
+	w.quarantined = true;
+}
+
+bool loader_stage_needed(const struct loader_stage *stage)
+{
+	(void)stage;
+	return w.needed;
+}
+
+struct loader_stage *loader_quarantined_stage(uint32_t index)
+{
+	return index == 0 && w.quarantined ? the_stage : NULL;
+}
+
+int loader_quarantined_at(uint32_t index, struct loader_cell *ret_cell)
+{
+	memset(ret_cell, 0, sizeof(*ret_cell));
+	return index == 0 && w.quarantined ? 0 : -ENOENT;
+}
+
+void *heap_alloc(struct cell_ref owner, size_t bytes)
+{
+	(void)owner;
+	return malloc(bytes);
+}
+
+void heap_free(void *p)
+{
+	free(p);
 }
 
 uint64_t loader_generation(void)
@@ -273,12 +310,18 @@ void cpu_park_times(struct cpu_park_times *ret_times)
 	*ret_times = (struct cpu_park_times){w.now - 30, w.now - 20, w.now};
 }
 
+/* The commit is done, or taken back: what is scanned for is no longer to be entered. */
+static bool is_left(void)
+{
+	return w.committed || w.taken_back || w.quarantined;
+}
+
 int task_scan(const struct task_range *ranges, unsigned n, struct task_hit *ret_hit)
 {
 	assert_true(w.parked);
-	assert_true(n == (w.committed ? 2 : 1));
-	assert_int_equal(ranges[0].start, OLD_TEXT);
-	if (!happens(w.committed ? &w.held : &w.busy))
+	assert_true(n == (is_left() ? 2 : 1));
+	assert_int_equal(ranges[0].start, w.taken_back ? NEW_TEXT : OLD_TEXT);
+	if (!happens(is_left() ? &w.held : &w.busy))
 		return 0;
 	*ret_hit = (struct task_hit){.task = {5, 1}, .name = "sleeper", .word = OLD_TEXT + 0x21};
 	return 1;
@@ -288,7 +331,7 @@ unsigned task_restart_waits(const struct task_range *ranges, unsigned n)
 {
 	(void)ranges;
 	(void)n;
-	assert_true(w.committed && !w.parked);
+	assert_true(is_left() && !w.parked);
 	w.restarts++;
 	return 1;
 }
@@ -539,6 +582,17 @@ static void test_commit_fails(void **state)
 	assert_int_equal(w.starts, 0);
 }
 
+/* After a failed init: the old generation runs. */
+static void expect_taken_back(const struct swap_result *r)
+{
+	assert_int_equal(r->state, SWAP_CANCELLED);
+	assert_int_equal(r->error, -ENOMEM);
+	assert_int_equal(r->generation, 0);
+	assert_int_equal(w.reverts, 1);
+	assert_int_equal(w.drops, 0);
+	assert_false(w.staged);
+}
+
 static void test_init_fails(void **state)
 {
 	struct swap_result r;
@@ -546,19 +600,35 @@ static void test_init_fails(void **state)
 	(void)state;
 	start();
 	w.init = -ENOMEM;
+	w.held = 3; /* tasks are in what is taken back */
 	r = run_with(plain);
-	expect_undone(&r, SWAP_CANCELLED, -ENOMEM);
+	expect_taken_back(&r);
+	assert_int_equal(r.bytes_quarantined, 0);
+	assert_int_equal(w.finalised, 1);
+	assert_int_equal(w.restarts, 3);
 	expect_reason(&r, "init-failed", "the swap is undone");
-	assert_int_equal(w.reverts, 1);
 	assert_int_equal(w.starts, 0);
+
+	/* and stay there */
+	start();
+	w.init = -ENOMEM;
+	w.held = ALWAYS;
+	r = run_with(plain);
+	expect_taken_back(&r);
+	assert_int_equal(r.bytes_quarantined, 8192);
+	assert_true(w.quarantined);
+	w.held = 0;
+	swap_reclaim();
+	run();
+	assert_false(w.quarantined);
+	assert_int_equal(w.finalised, 1);
 
 	/* the CPUs are slow on the way back: init is not called again */
 	start();
 	w.init = -ENOMEM;
 	w.park_fails_after_init = 3;
 	r = run_with(plain);
-	expect_undone(&r, SWAP_CANCELLED, -ENOMEM);
-	assert_int_equal(w.reverts, 1);
+	expect_taken_back(&r);
 	assert_int_equal(w.inits, 1);
 }
 
@@ -574,13 +644,72 @@ static void test_held(void **state)
 	assert_int_equal(w.restarts, 5);
 	assert_false(w.quarantined);
 
+	/* however short the swap may take */
 	start();
 	w.held = ALWAYS;
-	r = run_with(plain);
+	r = run_with((struct swap_options){.timeout_ns = CLOCK_MS});
 	assert_int_equal(r.state, SWAP_FINALISED);
+	assert_int_equal(r.bytes_freed, 0);
 	assert_int_equal(r.bytes_quarantined, 8192);
 	assert_true(w.quarantined);
 	assert_true(w.restarts > 3);
+	assert_int_equal(w.finalised, 0);
+}
+
+/* Looked at when there is a reason, freed when nobody is in it and nothing calls it. */
+static void test_quarantine(void **state)
+{
+	struct swap_result r;
+	unsigned parks;
+
+	(void)state;
+	start();
+	swap_reclaim();
+	assert_int_equal(w.wakes, 0); /* nothing to look at */
+	w.held = ALWAYS;
+	r = run_with(plain);
+	assert_true(w.quarantined);
+	swap_reclaim();
+	assert_int_equal(w.wakes, 2);
+	run();
+	assert_true(w.quarantined);
+	parks = w.parks;
+	w.park_fails = 1;
+	run();
+	assert_true(w.quarantined);
+	w.held = 0;
+	w.needed = true;
+	run();
+	assert_true(w.quarantined);
+	w.needed = false;
+	run();
+	assert_false(w.quarantined);
+	assert_int_equal(w.finalised, 1);
+	assert_int_equal(w.parks, parks + 3);
+	run();
+	assert_int_equal(w.parks, parks + 3);
+	assert_int_equal(swap_result(r.id, &r), 0);
+	assert_int_equal(r.state, SWAP_FINALISED);
+
+	/* nobody is in it, but code that is there calls it */
+	start();
+	w.needed = true;
+	r = run_with(plain);
+	assert_int_equal(r.bytes_quarantined, 8192);
+	assert_true(w.quarantined);
+}
+
+static void test_too_many(void **state)
+{
+	struct loader_report report;
+	uint64_t id;
+
+	(void)state;
+	start();
+	w.too_many = true;
+	assert_int_equal(swap_stage("x", 1, &id, &report), -EPERM);
+	assert_string_equal(report.code, "too-many-changes");
+	assert_int_equal(w.drops, 1);
 }
 
 static void test_one_at_a_time(void **state)
@@ -656,7 +785,8 @@ int main(void)
 		cmocka_unit_test(test_park),         cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_commit_fails), cmocka_unit_test(test_init_fails),
 		cmocka_unit_test(test_held),         cmocka_unit_test(test_one_at_a_time),
-		cmocka_unit_test(test_history),
+		cmocka_unit_test(test_history),      cmocka_unit_test(test_quarantine),
+		cmocka_unit_test(test_too_many),
 	};
 
 	return cmocka_run_group_tests_name("swap", tests, NULL, NULL);

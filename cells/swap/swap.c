@@ -17,6 +17,7 @@ CELL_EXPORT(swap_change_at);
 CELL_EXPORT(swap_last);
 CELL_EXPORT(swap_result_word);
 CELL_EXPORT(swap_restart);
+CELL_EXPORT(swap_reclaim);
 
 CELL_PROVIDE(service_ops, swap) = {.step = swap_step};
 
@@ -28,6 +29,14 @@ struct swap_cell_state *swap_cell(void)
 void swap_wake(void)
 {
 	(void)service_wake(IFACE(service_ops, swap));
+}
+
+void swap_reclaim(void)
+{
+	struct loader_cell cell;
+
+	if (loader_quarantined_at(0, &cell) == 0)
+		swap_wake();
 }
 
 static int swap_init(const struct cell_boot *boot)
@@ -89,15 +98,27 @@ static void list_changes(struct swap_transaction *t)
 	t->result.n_changes = n;
 }
 
-static void list_ranges(struct swap_transaction *t)
+void swap_list_old(const struct loader_stage *stage, struct swap_ranges *ret_ranges)
 {
-	char cell[CELL_NAME_MAX];
 	uint32_t n = 0;
 
-	while (n < ARRAY_SIZE(t->ranges) && loader_stage_old_range(t->stage, n, &t->ranges[n].start,
-								   &t->ranges[n].end, cell) == 0)
+	while (n < LOADER_RANGES_MAX &&
+	       loader_stage_old_range(stage, n, &ret_ranges->list[n].start,
+				      &ret_ranges->list[n].end) == 0)
 		n++;
-	t->n_ranges = n;
+	ret_ranges->n = n;
+}
+
+/* What cannot be shown in full is not done. */
+static bool too_many(const struct loader_stage *stage, struct loader_report *ret_report)
+{
+	struct loader_change change;
+
+	if (loader_stage_change(stage, SWAP_CHANGES_MAX, &change) < 0)
+		return false;
+	swap_set_reason(ret_report, "too-many-changes", "the bundle changes more than %u cells",
+			SWAP_CHANGES_MAX);
+	return true;
 }
 
 int swap_stage(const void *bundle, size_t size, uint64_t *ret_id, struct loader_report *ret_report)
@@ -120,6 +141,10 @@ int swap_stage(const void *bundle, size_t size, uint64_t *ret_id, struct loader_
 	r = loader_stage_create(bundle, size, &stage, ret_report);
 	if (r < 0)
 		return r;
+	if (too_many(stage, ret_report)) {
+		loader_stage_drop(stage);
+		return -EPERM;
+	}
 	replace_newest((struct handle){0}, true);
 	r = object_create(swap_state.type, (struct object_owner){.cell = CELL_SELF}, &h);
 	t = r < 0 ? NULL : object_get(swap_state.type, h);
@@ -129,7 +154,7 @@ int swap_stage(const void *bundle, size_t size, uint64_t *ret_id, struct loader_
 	}
 	t->stage = stage;
 	list_changes(t);
-	list_ranges(t);
+	swap_list_old(stage, &t->old);
 	t->result.id = __atomic_add_fetch(&swap_state.last_id, 1, __ATOMIC_RELAXED);
 	t->result.state = SWAP_STAGED;
 	t->result.generation = loader_generation();

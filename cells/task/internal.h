@@ -34,6 +34,7 @@ struct task {
 	bool idle; /* a CPU's idle task: in no slot, never blocked */
 	bool detached;
 	bool started;
+	bool unclean; /* its stack holds words that a scan found: set while it does not run */
 	uint64_t joiner; /* under the table's lock: task that waits for it in task_join(), or 0 */
 	uint32_t killed; /* enum kill, atomic */
 	bool over;       /* its code has come to its end, and the ledger is at work */

@@ -155,6 +155,20 @@ static bool restart(struct task *task)
 	return true;
 }
 
+#define CLEAN_BYTES 4096u
+
+/*
+ * Zeroes the stack below: nothing of earlier calls is left for those to come to carry along.
+ * Needs a stack of the default size.
+ */
+static __attribute__((noinline)) void clean_stack(void)
+{
+	volatile uint64_t below[CLEAN_BYTES / sizeof(uint64_t)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(below); i++)
+		below[i] = 0;
+}
+
 /* Called again and again from the bottom of the task's stack, through the slot. */
 static void bottom(uint64_t arg)
 {
@@ -170,6 +184,9 @@ static void bottom(uint64_t arg)
 		if (!task->idle && task_killed())
 			life_end(TASK_KILLED, 0, 0);
 	}
+	if (task->unclean && task->head.stack_end - task->head.stack_start >= TASK_STACK_DEFAULT)
+		clean_stack();
+	task->unclean = false;
 	r = switch_protect(run_once, task, &value);
 	task->head.whole = 0; /* an unwinding that was given up may have left some behind */
 	if (r == -EFAULT)

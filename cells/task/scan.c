@@ -59,13 +59,17 @@ static uint64_t live_from(const struct task *task, uint64_t here)
 	return task->ctx.rsp;
 }
 
-static bool hit(const struct scan *s, const struct task *task, uint64_t here,
-		struct task_hit *ret_hit)
+/*
+ * A word that matches may be no more than what an earlier call left between the variables of a
+ * later one: such a task cleans its stack when it comes to its bottom.
+ */
+static bool hit(const struct scan *s, struct task *task, uint64_t here, struct task_hit *ret_hit)
 {
 	uint64_t at = find(s, live_from(task, here), task->head.stack_end);
 
 	if (!at)
 		return false;
+	task->unclean = true;
 	*ret_hit = (struct task_hit){
 		.task = {task->slot, task->generation},
 		.at = at,
@@ -81,19 +85,21 @@ static __attribute__((noinline)) int scan_all(const struct task_range *ranges, u
 {
 	struct scan s = scan_of(ranges, n);
 	struct tasks *t = tasks();
+	struct task_hit last = {.at = 0}; /* not in the caller's frame, which is scanned too */
+	bool found = false;
 
 	for (uint32_t i = 0; i < t->n_slots; i++) {
-		if (task_in(i) && task_in(i)->state < TASK_EXITED &&
-		    hit(&s, task_in(i), here, ret_hit))
-			return 1;
+		if (task_in(i) && task_in(i)->state < TASK_EXITED)
+			found |= hit(&s, task_in(i), here, &last);
 	}
 	for (unsigned i = 0; i < cpu_count(); i++) {
 		/* one that does not run has no stack to come back to: run_idle() */
-		if (t->cpus[i].idle && t->cpus[i].idle->ctx.running &&
-		    hit(&s, t->cpus[i].idle, here, ret_hit))
-			return 1;
+		if (t->cpus[i].idle && t->cpus[i].idle->ctx.running)
+			found |= hit(&s, t->cpus[i].idle, here, &last);
 	}
-	return 0;
+	if (found)
+		*ret_hit = last;
+	return found;
 }
 
 int task_scan(const struct task_range *ranges, unsigned n, struct task_hit *ret_hit)

@@ -139,7 +139,7 @@ static void boot(void)
 	FUZZ_CHECK(namespace_create(NULL, 0, 0, &loader_state()->namespace, &report) == 0);
 	FUZZ_CHECK(stage_create((struct slice){b.p, b.n}, true, &s, &report) == 0);
 	FUZZ_CHECK(commit_apply(s) == 0);
-	(void)commit_finalise(s, false);
+	(void)commit_finalise(s);
 	free(b.p);
 }
 

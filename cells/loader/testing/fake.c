@@ -25,7 +25,7 @@
 struct fake fake;
 const struct iface_slot __slot_cell_self;
 
-enum page_state { PAGE_NONE = 0, PAGE_WRITABLE, PAGE_SEALED, PAGE_GONE };
+enum page_state { PAGE_NONE = 0, PAGE_WRITABLE, PAGE_SEALED };
 
 static uint8_t *window;
 static void free_all(void);
@@ -52,7 +52,7 @@ static void set_pages(uint64_t at, uint64_t bytes, enum page_state to)
 
 	for (uint64_t i = at / PAGE_SIZE; i < (at + bytes) / PAGE_SIZE; i++) {
 		fake.pages += to == PAGE_WRITABLE;
-		fake.pages -= to == PAGE_NONE || to == PAGE_GONE;
+		fake.pages -= to == PAGE_NONE;
 		pages[i] = (uint8_t)to;
 	}
 	if (mprotect(window + at, bytes, prot) < 0)
@@ -295,33 +295,22 @@ int mapped_info(struct mapped region, struct mapped_info *ret_info)
 	return 0;
 }
 
-static void drop(struct mapped *region, enum page_state to)
+void mapped_drop(struct mapped *region)
 {
 	struct region *r;
 
 	if (region->generation == 0)
 		return;
 	r = find(*region);
-	set_pages(r->at, r->bytes, to);
+	set_pages(r->at, r->bytes, PAGE_NONE);
 	*r = (struct region){0};
 	*region = (struct mapped){0};
-}
-
-void mapped_drop(struct mapped *region)
-{
-	drop(region, PAGE_NONE);
 }
 
 void mapped_drop_many(struct mapped *gone, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		drop(&gone[i], PAGE_NONE);
-}
-
-void mapped_quarantine(struct mapped *region)
-{
-	fake.quarantined += region->generation ? find(*region)->bytes / PAGE_SIZE : 0;
-	drop(region, PAGE_GONE);
+		mapped_drop(&gone[i]);
 }
 
 /* ---- heap ---- */

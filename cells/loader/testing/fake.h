@@ -12,7 +12,6 @@
 
 struct fake {
 	uint64_t pages;       /* mapped in the window, the slot table included */
-	uint64_t quarantined; /* pages */
 	uint64_t blocks;      /* heap blocks that live */
 	uint64_t map_calls, seal_calls, patch_calls;
 	/* If > 0: counts down; the call that makes it 0 fails, once. */

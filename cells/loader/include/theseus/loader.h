@@ -61,6 +61,11 @@ struct loader_cell {
 int loader_cell_find(const char *name, struct loader_cell *ret_cell) MUST_USE;
 /* The @index-th cell in link order, 0..; -ENOENT past the end. */
 int loader_cell_at(uint32_t index, struct loader_cell *ret_cell) MUST_USE;
+/*
+ * The @index-th cell that no generation has any more and that is mapped because tasks are still
+ * in it; -ENOENT past the end.
+ */
+int loader_quarantined_at(uint32_t index, struct loader_cell *ret_cell) MUST_USE;
 /* The generation that is running; 0 = as booted. */
 uint64_t loader_generation(void);
 
@@ -131,10 +136,7 @@ struct loader_change {
 	uint8_t quiescence;              /* enum cell_quiescence of what is replaced */
 };
 
-/*
- * Frees what loader_stage_create() made; after a commit the same as loader_stage_finalise().
- * Accepts NULL.
- */
+/* Frees what loader_stage_create() made and no commit put into effect. Accepts NULL. */
 void loader_stage_drop(struct loader_stage *stage);
 
 /*
@@ -170,15 +172,34 @@ int loader_stage_commit(struct loader_stage *stage) MUST_USE;
  */
 int loader_stage_revert(struct loader_stage *stage) MUST_USE;
 
-/* Text and rodata that commit made obsolete: the @index-th range; -ENOENT past the end. */
-int loader_stage_old_range(const struct loader_stage *stage, uint32_t index, uint64_t *ret_start,
-			   uint64_t *ret_end, char ret_cell[CELL_NAME_MAX]) MUST_USE;
+#define LOADER_RANGES_MAX 192u
 
 /*
- * Step 6, finalise: unmaps the old cells. @quarantine: a pointer into them persists, so
- * their addresses are withdrawn for good. Consumes @stage. Result: bytes freed.
+ * Where tasks may still be though no generation has it: the @index-th range of text, rodata and
+ * stubs that the commit makes obsolete; after a revert, of what the commit had brought.
+ * -ENOENT past the end, which comes at LOADER_RANGES_MAX.
  */
-uint64_t loader_stage_finalise(struct loader_stage *stage, bool quarantine);
+int loader_stage_old_range(const struct loader_stage *stage, uint32_t index, uint64_t *ret_start,
+			   uint64_t *ret_end) MUST_USE;
+
+/*
+ * Step 6, finalise: unmaps what is obsolete; nobody is in it. After a commit, a revert or
+ * loader_stage_quarantine(). Consumes @stage. Result: bytes freed.
+ */
+uint64_t loader_stage_finalise(struct loader_stage *stage);
+
+/*
+ * Instead, when tasks stay in what is obsolete: it stays mapped, is found by loader_locate() and
+ * by the unwinder, and another stage may be made. Undo: loader_stage_finalise(), when they
+ * have left it and it is not loader_stage_needed().
+ */
+void loader_stage_quarantine(struct loader_stage *stage);
+
+/* Code in quarantine, of another stage, calls what @stage made obsolete. */
+bool loader_stage_needed(const struct loader_stage *stage) MUST_USE;
+
+/* The @index-th stage in quarantine, oldest first; NULL past the end. For the swap service alone. */
+struct loader_stage *loader_quarantined_stage(uint32_t index) MUST_USE;
 
 /*
  * init of cells that are new with this stage, then fini of those that left; after commit, in
@@ -195,7 +216,8 @@ struct loader_restart;
  * held, the blocking exports of it and of the cells that use it lead to @hold, the address of
  * a function that waits and returns -ERESTART_CELL, whatever its arguments. No bundle can be
  * staged meanwhile. Result: 0; -ENOENT, -EPERM (its manifest forbids it, or it runs a service),
- * -EBUSY (a bundle is staged), -ENOMEM: @ret_report says why. Undo: loader_restart_drop().
+ * -EBUSY (a bundle is staged, or a task is in a version of the cell that was replaced), -ENOMEM:
+ * @ret_report says why. Undo: loader_restart_drop().
  */
 int loader_restart_create(const char *name, uint64_t hold, struct loader_restart **ret_restart,
 			  struct loader_report *ret_report) MUST_USE;

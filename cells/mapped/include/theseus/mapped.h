@@ -49,7 +49,6 @@ struct mapped_stats {
 	uint64_t regions;
 	uint64_t pages;             /* mapped for all regions, guard pages not counted */
 	uint64_t own_pages;         /* of this cell's records of regions; never given back */
-	uint64_t quarantined_pages; /* address space withdrawn by mapped_quarantine() */
 	uint64_t refused;           /* drops of a stale handle: each is somebody's mistake */
 };
 
@@ -95,12 +94,6 @@ void mapped_drop_many(struct mapped *regions, unsigned n);
  * Result: 0, -ESTALE.
  */
 int mapped_bind(struct mapped region, uint64_t task) MUST_USE;
-
-/*
- * As mapped_drop, but the addresses are never used again: for old code that a stale
- * pointer may still name. The frames are free afterwards.
- */
-void mapped_quarantine(struct mapped *region);
 
 /*
  * Makes a data region read-only or read-write again. Result: 0; -EINVAL (kind), -ESTALE;

@@ -22,7 +22,12 @@
  *   COMMITTED   dependents, slots and namespace are the new generation's; undo: revert
  *   RELEASED    CPUs run again, new cells are initialised; undo: park and revert
  *   FINALISED   nothing points into the old code any more, or it is quarantined; no way back
+ *   REVERTED    the old cells run again; tasks leave the new ones, then it is CANCELLED
  * REFUSED: a check said no, nothing was changed. CANCELLED: undone; see the report.
+ *
+ * Quarantine: a task computes in code that the swap made obsolete, or its stack holds a word
+ * that points there. That code stays mapped for as long. Whether it has left is looked at after
+ * each swap and when swap_reclaim() asks for it; nothing waits for it.
  */
 enum swap_state {
 	SWAP_STAGED = 1,
@@ -31,6 +36,7 @@ enum swap_state {
 	SWAP_COMMITTED,
 	SWAP_RELEASED,
 	SWAP_FINALISED,
+	SWAP_REVERTED,
 	SWAP_REFUSED,
 	SWAP_CANCELLED,
 	_SWAP_STATE_MAX,
@@ -48,8 +54,7 @@ struct swap_options {
 	bool dry_run; /* checks only: afterwards the transaction is STAGED again */
 	bool has_expect_generation;
 	uint64_t expect_generation;
-	/* Until the commit, else it is cancelled; also how long tasks may still stand in what was
-	   replaced, at least 250 ms, until it is unmapped under them. 0 = SWAP_TIMEOUT_NS. */
+	/* Until the commit, else it is cancelled. 0 = SWAP_TIMEOUT_NS. */
 	uint64_t timeout_ns;
 };
 #define SWAP_TIMEOUT_NS 1000000000ull
@@ -64,10 +69,10 @@ struct swap_result {
 	uint64_t stage_ns;      /* swap_stage() */
 	uint64_t quiesce_ns;    /* swap_start() until all other CPUs stood still for the commit */
 	uint64_t pause_ns;      /* first CPU parked to last CPU released, of the commit */
-	uint64_t finalise_ns;   /* release until the old code was gone */
+	uint64_t finalise_ns;   /* release until the old code was gone or in quarantine */
 	uint64_t total_ns;      /* stage_ns + swap_start() until it was over */
 	uint64_t bytes_freed;
-	uint64_t bytes_quarantined;
+	uint64_t bytes_quarantined; /* of old code, mapped until tasks have left it */
 	uint32_t patches;       /* of text, rodata and slots, in the commit */
 	uint32_t tries;         /* rounds of parking */
 	uint32_t n_changes;
@@ -106,6 +111,12 @@ int swap_result(uint64_t id, struct swap_result *ret_result) MUST_USE;
 int swap_report(uint64_t id, struct loader_report *ret_report) MUST_USE;
 /* The @index-th change that the newest makes or made; -ENOENT past the end, too. */
 int swap_change_at(uint64_t id, uint32_t index, struct loader_change *ret_change) MUST_USE;
+
+/*
+ * Has the swap service look whether tasks have left what is in quarantine, and free it then.
+ * Returns at once. Any context.
+ */
+void swap_reclaim(void);
 
 #define SWAP_HISTORY 8u       /* results that are remembered besides the newest transaction */
 #define SWAP_CHANGES_MAX 64u

@@ -292,7 +292,7 @@ struct task_hit {
 
 /*
  * Looks for a word that lies in one of @ranges, on all live stacks, saved registers
- * included. Result: 1 with the first hit, 0 = none. Only between cpu_park_others() and
+ * included. Result: 1 with one of them, 0 = none. Only between cpu_park_others() and
  * cpu_release_others(). Frames of the caller are scanned like any other, so keep @ranges
  * itself in state or heap.
  */
