@@ -136,9 +136,9 @@ static int init(struct loader_restart *restart, struct attempt *a, const char *n
 		r = (int)value;
 	if (r >= 0)
 		return 0;
-	a->deadline_ns = CLOCK_NEVER; /* there is no other way out */
-	while (park_outside(a, name) < 0)
-		;
+	/* there is no other way out, also for a task that was killed: no wait that would end it */
+	for (scrub_stack(); try_park(a, name) < 0; scrub_stack())
+		task_yield();
 	loader_restart_undo(restart);
 	cpu_release_others();
 	swap_set_reason(a->report, "init-failed",
