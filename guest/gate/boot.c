@@ -45,13 +45,9 @@ static const void *hand_over(uint64_t pa, uint64_t bytes)
 	return ram(pa);
 }
 
-/* RAM that is not for cells: [0] the gate and the seed, [1] the bundle, then what is unreachable. */
+/* RAM that is not for cells: [0] the gate and the seed, [1] the bundle, then the unreachable. */
 static struct gate_range holes[] = {
-	{LAYOUT_BASE, 0},
-	{0, 0},
-	{0, MIB},
-	{0xc0000000, 0x100000000},
-	{GATE_PHYS_MAX, UINT64_MAX},
+	{LAYOUT_BASE, 0}, {0, 0}, {0, MIB}, {0xc0000000, 0x100000000}, {GATE_PHYS_MAX, UINT64_MAX},
 };
 #define N_HOLES (sizeof(holes) / sizeof(holes[0]))
 #define FIRST_UNREACHABLE 3
@@ -187,7 +183,6 @@ static void read_build_id(void)
 	}
 }
 
-_Noreturn void cpu_enter(void);
 _Noreturn void gate_main(uint64_t start_info);
 /* From start.S: @start_info is 0 on every CPU but the first. */
 _Noreturn void gate_main(uint64_t start_info)
@@ -212,8 +207,6 @@ _Noreturn void gate_main(uint64_t start_info)
 	read_build_id();
 	memory_init();
 	cpu_init(0);
-	if (!boot_record.tsc_khz)
-		calibrate();
 	boot_record.tsc_cells = rdtsc();
 	enter_user(seed_entry, seed_rsp);
 }

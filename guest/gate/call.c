@@ -70,7 +70,9 @@ int64_t call_port(uint64_t n, uint64_t b, uint64_t unused)
 		key = (uint32_t)*at;
 		value = (uint32_t)(*at >> 32);
 		if (key == address) {
-			__asm__ volatile("outl %0, %w1" : : "a"(value), "d"(PLATFORM_PORT_PCI_ADDRESS));
+			__asm__ volatile("outl %0, %w1"
+					 :
+					 : "a"(value), "d"(PLATFORM_PORT_PCI_ADDRESS));
 			continue;
 		}
 		if (key == data)

@@ -96,10 +96,8 @@ _Noreturn void crash(const char *reason, const struct trap *trap, const char *te
 {
 	static uint32_t crashing;
 
-	if (__atomic_exchange_n(&crashing, 1, __ATOMIC_ACQUIRE)) {
-		for (;;) /* another CPU reports, and ends the VM */
-			__asm__ volatile("cli; hlt");
-	}
+	if (__atomic_exchange_n(&crashing, 1, __ATOMIC_ACQUIRE))
+		halt(); /* another CPU reports, and ends the VM */
 	put("\r\n--- theseus crash record v1 ---\r\nbuild: ");
 	put(boot_record.build_id);
 	field("\r\ncpu:", this_cpu()->index);
@@ -122,8 +120,7 @@ _Noreturn void power(enum platform_exit code)
 		__asm__ volatile("outw %w0, %w1" : : "a"(0x2000), "d"(PLATFORM_PORT_Q35_PM1A));
 	else if (code != PLATFORM_EXIT_TEST_OK && code != PLATFORM_EXIT_TEST_FAIL)
 		outb(PLATFORM_PORT_RESET, 0x06);
-	for (;;)
-		__asm__ volatile("cli; hlt");
+	halt();
 }
 
 int64_t call_power(uint64_t code, uint64_t b, uint64_t c)

@@ -5,7 +5,6 @@
 #define MSR_APIC_BASE 0x1b
 #define MSR_X2APIC 0x800
 #define MSR_TSC_DEADLINE 0x6e0
-#define MSR_GS_BASE 0xc0000101
 #define APIC_BASE_ENABLE 0x800
 #define APIC_BASE_X2APIC 0x400
 
@@ -29,7 +28,7 @@
 #define ICR_STARTUP 0x4600
 
 #define LAPIC_TIMER_KHZ 1000000ull /* of KVM and QEMU: platform.h */
-#define START_TIMEOUT_MS 10000 /* generous: the host may be busy */
+#define START_TIMEOUT_MS 10000     /* generous: the host may be busy */
 #define START_RETRY_MS 20
 
 #define CR4_OSFXSR 0x200
@@ -135,8 +134,53 @@ void send_ipi(uint32_t cpu, uint32_t icr)
 		wrmsr(MSR_X2APIC + (LAPIC_ICR >> 4), (uint64_t)cpu << 32 | icr);
 		return;
 	}
-	lapic_write(LAPIC_ICR_HIGH, cpu << 24); /* delivered at once: virtual LAPICs are never busy */
+	lapic_write(LAPIC_ICR_HIGH,
+		    cpu << 24); /* delivered at once: virtual LAPICs are never busy */
 	lapic_write(LAPIC_ICR, icr);
+}
+
+void send_ipis(uint32_t cpus, uint32_t icr)
+{
+	for (uint32_t i = 0; cpus >> i; i++) {
+		if (cpus >> i & 1)
+			send_ipi(i, icr);
+	}
+}
+
+/* TSC and LAPIC count of one moment: the tightest of a few readings. */
+static void sample(uint64_t *ret_tsc, uint32_t *ret_count)
+{
+	uint64_t before, after, best = UINT64_MAX;
+	uint32_t count;
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		before = rdtsc();
+		count = lapic_read(LAPIC_TIMER_CURRENT);
+		after = rdtsc();
+		if (after - before >= best)
+			continue;
+		best = after - before;
+		*ret_tsc = before + best / 2;
+		*ret_count = count;
+	}
+}
+
+/* TSC frequency against the LAPIC's clock over 1 ms. Leaves the timer to be set up. */
+static void calibrate(void)
+{
+	uint64_t tsc0 = 0, tsc1 = 0;
+	uint32_t count0 = 0, count1 = 0;
+
+	lapic_write(LAPIC_LVT_TIMER, LVT_MASKED | GATE_VECTOR_TIMER);
+	lapic_write(LAPIC_TIMER_DIVIDE, DIVIDE_BY_1);
+	lapic_write(LAPIC_TIMER_INITIAL, UINT32_MAX);
+	sample(&tsc0, &count0);
+	while (count0 - lapic_read(LAPIC_TIMER_CURRENT) < LAPIC_TIMER_KHZ)
+		pause();
+	sample(&tsc1, &count1);
+	lapic_write(LAPIC_TIMER_INITIAL, 0);
+	boot_record.tsc_khz = (tsc1 - tsc0) * LAPIC_TIMER_KHZ / (count0 - count1);
 }
 
 /*
@@ -170,8 +214,11 @@ void cpu_init(unsigned int index)
 	lapic_write(LAPIC_SPURIOUS, LAPIC_ENABLE | GATE_VECTOR_SPURIOUS);
 	lapic_write(LAPIC_LVT_LINT0, LVT_MASKED); /* firmware leaves the 8259 on it */
 	lapic_write(LAPIC_LVT_LINT1, LVT_MASKED);
-	/* after LINT0: makes TCG forget a request of the 8259, which it would deliver as vector -1 */
+	/* after LINT0: makes TCG forget a request of the 8259, which it would deliver as vector -1
+	 */
 	lapic_write(LAPIC_TPR, 0);
+	if (!boot_record.tsc_khz)
+		calibrate();
 	lapic_write(LAPIC_TIMER_DIVIDE, DIVIDE_BY_16);
 	lapic_write(LAPIC_LVT_TIMER, GATE_VECTOR_TIMER | (tsc_deadline ? LVT_DEADLINE : 0));
 	__atomic_or_fetch(&online, 1u << index, __ATOMIC_SEQ_CST);
@@ -181,44 +228,6 @@ void cpu_init(unsigned int index)
 }
 
 /* ---- time ---- */
-
-/* TSC and LAPIC count of one moment: the tightest of a few readings. */
-static void sample(uint64_t *ret_tsc, uint32_t *ret_count)
-{
-	uint64_t before, after, best = UINT64_MAX;
-	uint32_t count;
-	int i;
-
-	for (i = 0; i < 5; i++) {
-		before = rdtsc();
-		count = lapic_read(LAPIC_TIMER_CURRENT);
-		after = rdtsc();
-		if (after - before >= best)
-			continue;
-		best = after - before;
-		*ret_tsc = before + best / 2;
-		*ret_count = count;
-	}
-}
-
-/* TSC frequency against the LAPIC's clock over 1 ms. Leaves the timer stopped. */
-void calibrate(void)
-{
-	uint64_t tsc0 = 0, tsc1 = 0;
-	uint32_t count0 = 0, count1 = 0;
-
-	lapic_write(LAPIC_LVT_TIMER, LVT_MASKED | GATE_VECTOR_TIMER);
-	lapic_write(LAPIC_TIMER_DIVIDE, DIVIDE_BY_1);
-	lapic_write(LAPIC_TIMER_INITIAL, UINT32_MAX);
-	sample(&tsc0, &count0);
-	while (count0 - lapic_read(LAPIC_TIMER_CURRENT) < LAPIC_TIMER_KHZ)
-		pause();
-	sample(&tsc1, &count1);
-	lapic_write(LAPIC_TIMER_INITIAL, 0);
-	lapic_write(LAPIC_TIMER_DIVIDE, DIVIDE_BY_16);
-	lapic_write(LAPIC_LVT_TIMER, GATE_VECTOR_TIMER | (tsc_deadline ? LVT_DEADLINE : 0));
-	boot_record.tsc_khz = (tsc1 - tsc0) * LAPIC_TIMER_KHZ / (count0 - count1);
-}
 
 int64_t call_timer(uint64_t when, uint64_t b, uint64_t c)
 {
@@ -255,27 +264,22 @@ static bool is_online(uint64_t cpu)
 int64_t call_ipi(uint64_t cpu, uint64_t vector, uint64_t unused)
 {
 	struct cpu *c = this_cpu();
-	uint32_t icr = (uint32_t)vector, i;
+	uint32_t icr = (uint32_t)vector;
 
 	if (vector == GATE_VECTOR_NMI)
 		icr = ICR_NMI;
 	else if (vector < GATE_VECTOR_IRQ_FIRST || vector > GATE_VECTOR_IRQ_LAST)
 		return -EINVAL;
-	if (cpu != GATE_IPI_OTHERS) {
-		if (!is_online(cpu))
-			return -ENODEV;
+	if (cpu == GATE_IPI_OTHERS)
+		send_ipis(__atomic_load_n(&online, __ATOMIC_ACQUIRE) & ~(1u << c->index), icr);
+	else if (is_online(cpu))
 		send_ipi((uint32_t)cpu, icr);
-		return 0;
-	}
-	for (i = 0; i < GATE_MAX_CPUS; i++) {
-		if (i != c->index && is_online(i))
-			send_ipi(i, icr);
-	}
+	else
+		return -ENODEV;
 	return 0;
 }
 
 /* The new CPU's own part, on its stack. Never returns. */
-_Noreturn void cpu_enter(void);
 _Noreturn void cpu_enter(void)
 {
 	uint64_t rip = start.rip, rsp = start.rsp;
@@ -283,10 +287,8 @@ _Noreturn void cpu_enter(void)
 
 	/* too late: who started it was told that it timed out */
 	if (!__atomic_compare_exchange_n(&start.state, &expected, START_NONE, false,
-					 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-		for (;;)
-			__asm__ volatile("cli; hlt");
-	}
+					 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		halt();
 	cpu_init(start.cpu);
 	enter_user(rip, rsp);
 }

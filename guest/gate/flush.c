@@ -95,10 +95,7 @@ void flush(struct cpu *c, bool done_here)
 	others = __atomic_load_n(&online, __ATOMIC_SEQ_CST) &
 		 ~(__atomic_load_n(&idle, __ATOMIC_SEQ_CST) | 1u << c->index);
 
-	for (i = 0; others >> i; i++) {
-		if (others >> i & 1)
-			send_ipi(i, GATE_VECTOR_FLUSH);
-	}
+	send_ipis(others, GATE_VECTOR_FLUSH);
 	if (done_here && c->flushed == generation - 1)
 		__atomic_store_n(&c->flushed, generation, __ATOMIC_RELEASE);
 	serve_flush(c);

@@ -42,10 +42,11 @@
  */
 #define PTE_AD 0x60
 #define PTE_LARGE 0x80
-#define PTE_OPEN 0x200 /* of cells' pages: not sealed, rights may change */
+#define PTE_OPEN 0x200  /* of cells' pages: not sealed, rights may change */
 #define PTE_LIMBO 0x400 /* with P clear: in use until every CPU has flushed */
 #define PTE_GRANT_SHIFT 52
 
+#define MSR_GS_BASE 0xc0000101
 #define CR0_VALUE 0x80010033 /* PG WP NE ET MP PE */
 #define CR4_PAE 0x20
 #define EFER_VALUE 0x900 /* LME NXE */
@@ -112,7 +113,7 @@ struct tss {
 /* A word of sealed memory, as the gate reaches it. */
 struct patch_place {
 	uint8_t *at, *tail; /* first byte, and the first one on the next page */
-	uint32_t head;	    /* bytes before the tail; 4 = all */
+	uint32_t head;      /* bytes before the tail; 4 = all */
 	uint32_t to;
 };
 
@@ -125,7 +126,7 @@ struct cpu {
 	uint32_t index;
 	bool last_used;   /* GATE_ENTRY_LAST was taken */
 	uint64_t flushed; /* newest flush generation this CPU has served: see flush.c */
-	union { /* copies of the argument page, checked and then used by one call */
+	union {           /* copies of the argument page, checked and then used by one call */
 		struct gate_run runs[GATE_RUNS_MAX];
 		struct patch_place patches[GATE_PATCHES_MAX];
 		uint64_t ports[GATE_PORTS_MAX]; /* struct gate_port */
@@ -134,7 +135,8 @@ struct cpu {
 	uint8_t fault_stack[1024] __attribute__((aligned(16))); /* #DF */
 	uint8_t stack[] __attribute__((aligned(16)));
 };
-_Static_assert(CPU_BYTES - offsetof(struct cpu, stack) >= 3840, "the longest chain of calls, and an NMI in it");
+_Static_assert(CPU_BYTES - offsetof(struct cpu, stack) >= 3840,
+	       "the longest chain of calls, and an NMI in it");
 _Static_assert(sizeof(struct tss) == 104, "SDM vol. 3, 8.7");
 _Static_assert(offsetof(struct trap, iret) == 17 * 8, "entry.S");
 
@@ -204,6 +206,12 @@ static inline uint8_t inb(uint16_t port)
 	return value;
 }
 
+static inline _Noreturn void halt(void)
+{
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
 static inline void pause(void)
 {
 	__asm__ volatile("pause" : : : "memory");
@@ -255,9 +263,10 @@ extern uint32_t online; /* one bit a CPU that runs cells */
 extern bool x2apic;
 void platform_init(void); /* checks the floor; CPU 0, once */
 void cpu_init(unsigned int index);
-void calibrate(void);
+_Noreturn void cpu_enter(void);
 void lapic_write(uint32_t reg, uint32_t value);
 void send_ipi(uint32_t cpu, uint32_t icr);
+void send_ipis(uint32_t cpus, uint32_t icr); /* one bit a CPU */
 #define LAPIC_EOI 0x0b0
 
 /* ---- flush.c ---- */
@@ -275,7 +284,7 @@ void reload_cr3(void);
 void flush(struct cpu *c, bool done_here);
 
 /* ---- memory.c ---- */
-void memory_init(void); /* after the boot record's ranges are set: maps the seed */
+void memory_init(void);    /* after the boot record's ranges are set: maps the seed */
 bool is_text(uint64_t va); /* mapped for cells, executable */
 
 /* ---- upcall.c ---- */

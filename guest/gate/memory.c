@@ -69,8 +69,8 @@ static enum gate_frame_state state_of(uint64_t pa)
 static __attribute__((noinline)) int frames_refused(uint64_t pa, uint64_t pages)
 {
 	static const int8_t errors[_GATE_FRAME_STATE_MAX] = {
-		[GATE_FRAME_MAPPED] = -EEXIST, [GATE_FRAME_LIMBO] = -EBUSY,
-		[GATE_FRAME_TABLE] = -EPERM,   [GATE_FRAME_GATE] = -EPERM,
+		[GATE_FRAME_MAPPED] = -EEXIST,  [GATE_FRAME_LIMBO] = -EBUSY,
+		[GATE_FRAME_TABLE] = -EPERM,    [GATE_FRAME_GATE] = -EPERM,
 		[GATE_FRAME_NOT_RAM] = -ERANGE,
 	};
 
@@ -209,13 +209,15 @@ bool is_text(uint64_t va)
 /* ---- runs ---- */
 
 /*
- * The steps of a call, for one run: check() refuses it or not (and may begin); mark() takes from the cells
- * what they must not use until all CPUs have flushed; finish() makes it final. While one CPU
- * is online nobody can see the time between, and mark() is left out. Without mark() nothing
+ * The steps of a call, for one run: check() refuses it or not (and may begin); mark() takes from
+ * the cells what they must not use until all CPUs have flushed; finish() makes it final. While one
+ * CPU is online nobody can see the time between, and mark() is left out. Without mark() nothing
  * needs a flush.
  */
-static ALWAYS_INLINE int64_t do_runs(uint64_t n, int (*check)(struct gate_run r, struct gate_run *arg),
-				     void (*mark)(struct gate_run r), void (*finish)(struct gate_run r, bool marked))
+static ALWAYS_INLINE int64_t do_runs(uint64_t n,
+				     int (*check)(struct gate_run r, struct gate_run *arg),
+				     void (*mark)(struct gate_run r),
+				     void (*finish)(struct gate_run r, bool marked))
 {
 	struct cpu *c = this_cpu();
 	struct gate_run *args = args_of(c);
@@ -240,7 +242,8 @@ static ALWAYS_INLINE int64_t do_runs(uint64_t n, int (*check)(struct gate_run r,
 		if (r.pages > room)
 			break;
 		err = -ERANGE;
-		if ((!in_dynamic(r.va) || !in_dynamic(last)) && (!in_window(r.va) || !in_window(last)))
+		if ((!in_dynamic(r.va) || !in_dynamic(last)) &&
+		    (!in_window(r.va) || !in_window(last)))
 			break;
 		err = check(r, args);
 		if (err)
@@ -504,15 +507,11 @@ int64_t call_seed_done(uint64_t a, uint64_t b, uint64_t unused)
 		return -EALREADY;
 	}
 	seed_pages = 0;
-	if (online != 1) {
-		mark_unmap(r);
-		gate_unlock();
-		flush(c, false);
-		gate_lock(c);
-	}
-	finish_unmap(r, online != 1);
-	if (online == 1)
-		reload_cr3();
+	mark_unmap(r);
+	gate_unlock();
+	flush(c, false);
+	gate_lock(c);
+	finish_unmap(r, true);
 	gate_unlock();
 	*(struct gate_run *)args_of(c) = r;
 	return 0;

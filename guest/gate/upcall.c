@@ -8,7 +8,6 @@
 #define RFLAGS_TF 0x100u
 #define RFLAGS_DF 0x400u
 #define RFLAGS_AC 0x40000u
-#define MSR_GS_BASE 0xc0000101
 
 /* Exceptions that are a cell's own doing: 0 1 3 4 5 6 7 10-14 16 17 19. */
 #define CELL_FAULTS 0x000b7cfbu
@@ -22,8 +21,8 @@ static void pend(struct gate_cpu *u, uint64_t vector)
 	__asm__ volatile("orl %1, %0" : "+m"(u->mask) : "i"(GATE_MASK_PENDING));
 }
 
-static void upcall(struct gate_cpu *u, struct gate_frame *slot, struct iret *f,
-		   uint64_t vector, uint64_t error, uint64_t cr2, enum gate_entry entry)
+static void upcall(struct gate_cpu *u, struct gate_frame *slot, struct iret *f, uint64_t vector,
+		   uint64_t error, uint64_t cr2, enum gate_entry entry)
 {
 	slot->rip = f->rip;
 	slot->rflags = f->rflags;
