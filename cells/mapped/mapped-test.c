@@ -42,6 +42,10 @@ static uint64_t frames_used(void)
 /* Every frame in use is mapped or a page table. @others: mapped, but no frame of ours. */
 static void check_frames(uint64_t others)
 {
+	struct frames_stats s;
+
+	frames_stats(&s);
+	assert_int_equal(s.tables, sim.tables_given);
 	assert_int_equal(frames_used() + others, sim.mapped + sim.tables_given);
 	assert_int_equal(sim.refused, 0);
 }

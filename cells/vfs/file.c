@@ -182,6 +182,7 @@ static int find_and_attach(struct heap_type type, struct handle h, const struct 
 
 int vfs_open(const char *path, unsigned flags, struct object_owner owner, struct vfs_file *ret_file)
 {
+	LEDGER_WHOLE();
 	OWNED(vfs_close_drop) struct vfs_file file = {0};
 	const struct fs_ops *fs = NULL;
 	struct heap_type type = {0};
@@ -206,6 +207,7 @@ CELL_EXPORT_BLOCKING(vfs_open);
 
 int vfs_close(struct vfs_file file)
 {
+	LEDGER_WHOLE();
 	const struct fs_ops *fs = NULL;
 	struct heap_type type = {0};
 	const struct file *f;
@@ -261,6 +263,7 @@ CELL_EXPORT_BLOCKING(vfs_read);
 
 int64_t vfs_write(struct vfs_file file, const void *buf, size_t n)
 {
+	LEDGER_WHOLE();
 	const struct fs_ops *fs = NULL;
 	struct file f = {.flags = 0};
 	int64_t r = for_io(file, VFS_WRITE, &f, &fs);
@@ -312,6 +315,7 @@ CELL_EXPORT_BLOCKING(vfs_seek);
 
 int vfs_truncate(struct vfs_file file, uint64_t size)
 {
+	LEDGER_WHOLE();
 	const struct fs_ops *fs = NULL;
 	struct file f = {.flags = 0};
 	int r = for_io(file, VFS_WRITE, &f, &fs);

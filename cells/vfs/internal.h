@@ -2,6 +2,7 @@
 #ifndef VFS_INTERNAL_H
 #define VFS_INTERNAL_H
 
+#include <theseus/ledger.h>
 #include <theseus/spinlock.h>
 #include <theseus/vfs.h>
 

@@ -79,6 +79,7 @@ static int find_place(const char *path, const struct fs_ops **ret_fs, struct vfs
 
 int vfs_mkdir(const char *path)
 {
+	LEDGER_WHOLE();
 	const struct fs_ops *fs = NULL;
 	struct vfs_place place = {.directory = false};
 	struct fs_node node = {{0}};
@@ -109,12 +110,14 @@ static int remove_entry(const char *path, enum fs_kind kind)
 
 int vfs_rmdir(const char *path)
 {
+	LEDGER_WHOLE();
 	return remove_entry(path, FS_DIRECTORY);
 }
 CELL_EXPORT_BLOCKING(vfs_rmdir);
 
 int vfs_unlink(const char *path)
 {
+	LEDGER_WHOLE();
 	return remove_entry(path, FS_FILE);
 }
 CELL_EXPORT_BLOCKING(vfs_unlink);
@@ -135,6 +138,7 @@ static int check_directory(const struct fs_ops *fs, const struct vfs_place *plac
 
 int vfs_rename(const char *from, const char *to)
 {
+	LEDGER_WHOLE();
 	struct vfs_place old = {.directory = false}, new = old;
 	const struct fs_ops *fs = NULL;
 	int r = find_place(from, &fs, &old);
