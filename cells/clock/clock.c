@@ -5,6 +5,7 @@ CELL_INFO(.name = "clock", .version = "1.0.0", .summary = "time since boot from 
 	  .safety = CELL_SAFE);
 
 CELL_EXPORT(clock_now_ns);
+CELL_EXPORT(clock_rough_ns);
 CELL_EXPORT(clock_tsc_of_ns);
 CELL_EXPORT(clock_ns_of_tsc);
 CELL_EXPORT(clock_after);
@@ -58,6 +59,13 @@ uint64_t clock_now_ns(void)
 	} while (!__atomic_compare_exchange_n(&clock.newest_ns, &newest, ns, false,
 					      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
 	return ns;
+}
+
+uint64_t clock_rough_ns(void)
+{
+	struct clock_page page = page_read();
+
+	return scale_ns_of_tsc(&page, __builtin_ia32_rdtsc());
 }
 
 uint64_t clock_tsc_of_ns(uint64_t ns)

@@ -87,6 +87,63 @@ static void equals_come_first_in_first_out(void **state)
 	assert_int_equal(ops->pick(0), -ENOENT);
 }
 
+static int give_way(uint32_t slot, uint64_t affinity, unsigned cpu, enum sched_why why,
+		    unsigned *ret_where)
+{
+	struct sched_task task = {.slot = slot, .last_cpu = cpu, .affinity = affinity};
+
+	return ops->replace(&task, why, cpu, ret_where);
+}
+
+static void who_gives_way_comes_after_all_others(void **state)
+{
+	unsigned where = 9;
+
+	(void)state;
+	for (uint32_t i = 0; i < 5; i++) /* 0, 1: bound; 2, 3, 4: movable */
+		assert_int_equal(put(i, i < 2 ? 1 : 3, 0, SCHED_NEW, 0), 0);
+	assert_int_equal(ops->pick(0), 0);
+	for (uint32_t i = 0; i < 20; i++) {
+		assert_int_equal(give_way(i % 5, i % 5 < 2 ? 1 : 3, 0, SCHED_YIELD, &where),
+				 (i + 1) % 5);
+		assert_int_equal(where, 0);
+		assert_int_equal(ops->queued(0), 4);
+	}
+	assert_int_equal(ops->dequeue(2), 0);
+	assert_int_equal(ops->dequeue(3), 0);
+	assert_int_equal(ops->dequeue(4), 0);
+	for (uint32_t i = 0; i < 4; i++) /* one list now */
+		assert_int_equal(give_way(i % 2, 1, 0, SCHED_YIELD, &where), (i + 1) % 2);
+	assert_int_equal(ops->dequeue(1), 0);
+	(void)put(5, 1, 0, SCHED_NEW, 0);
+	(void)put(6, 1, 0, SCHED_NEW, 0);
+	assert_int_equal(give_way(0, 1, 0, SCHED_YIELD, &where), 5);
+	assert_int_equal(ops->dequeue(6), 0); /* the first, since then */
+	assert_int_equal(give_way(5, 1, 0, SCHED_YIELD, &where), 0);
+	assert_int_equal(ops->dequeue(5), 0);
+	assert_int_equal(give_way(0, 1, 0, SCHED_YIELD, &where), 0); /* nobody else */
+	assert_int_equal(give_way(0, 1, 0, SCHED_PREEMPTED, &where), 0);
+	assert_int_equal(ops->queued(0), 0);
+	assert_int_equal(ops->pick(0), -ENOENT);
+}
+
+static void who_gives_way_goes_where_it_may_run(void **state)
+{
+	unsigned where = 9;
+
+	(void)state;
+	(void)put(0, 3, 0, SCHED_NEW, 0);
+	(void)put(1, 1, 0, SCHED_NEW, 0);
+	assert_int_equal(ops->pick(0), 0);
+	/* its affinity was changed while it ran */
+	assert_int_equal(give_way(0, 2, 0, SCHED_YIELD, &where), 1);
+	assert_int_equal(where, 1);
+	assert_int_equal(ops->queued(0), 0);
+	assert_int_equal(ops->pick(1), 0);
+	assert_int_equal(give_way(TASKS_MAX, 1, 0, SCHED_YIELD, &where), -ENOENT);
+	assert_int_equal(give_way(0, 1, GATE_MAX_CPUS, SCHED_YIELD, &where), -ENOENT);
+}
+
 static void movable_and_bound_tasks_share_one_order(void **state)
 {
 	(void)state;
@@ -307,6 +364,22 @@ static void nothing_is_lost_in_a_long_random_run(void **state)
 			now[s] = QUEUED;
 			break;
 		case 2:
+			if (on[cpu] >= 0 && rand() % 2) {
+				unsigned where;
+				int next;
+
+				task.slot = (uint32_t)on[cpu];
+				next = ops->replace(&task, rand() % 2 ? SCHED_YIELD : SCHED_PREEMPTED,
+						    cpu, &where);
+				now[on[cpu]] = QUEUED;
+				assert_true(where < 2);
+				assert_true(next < 0 || now[next] == QUEUED);
+				n += next < 0;
+				on[cpu] = next;
+				if (next >= 0)
+					now[next] = RUNNING;
+				break;
+			}
 			if (on[cpu] >= 0) {
 				task.slot = (uint32_t)on[cpu];
 				now[on[cpu]] = AWAY;
@@ -342,6 +415,8 @@ int main(void)
 		cmocka_unit_test_setup(a_task_that_was_never_picked_may_block_or_give_way, fresh),
 		cmocka_unit_test_setup(a_slot_that_was_not_reserved_is_refused, fresh),
 		cmocka_unit_test_setup(equals_come_first_in_first_out, fresh),
+		cmocka_unit_test_setup(who_gives_way_comes_after_all_others, fresh),
+		cmocka_unit_test_setup(who_gives_way_goes_where_it_may_run, fresh),
 		cmocka_unit_test_setup(movable_and_bound_tasks_share_one_order, fresh),
 		cmocka_unit_test_setup(a_task_is_queued_once, fresh),
 		cmocka_unit_test_setup(an_idle_cpu_steals_what_may_run_there, fresh),

@@ -31,6 +31,12 @@ unsigned levels_cell_enqueue(const struct sched_task *task, enum sched_why why, 
 	return levels_enqueue(&levels, task, why, here);
 }
 
+int levels_cell_replace(const struct sched_task *task, enum sched_why why, unsigned cpu,
+			unsigned *ret_where)
+{
+	return levels_replace(&levels, task, why, cpu, ret_where);
+}
+
 void levels_cell_blocked(const struct sched_task *task, unsigned cpu)
 {
 	(void)task;

@@ -8,6 +8,8 @@
 int levels_cell_start(unsigned cpus);
 int levels_cell_reserve(uint32_t slots);
 unsigned levels_cell_enqueue(const struct sched_task *task, enum sched_why why, unsigned here);
+int levels_cell_replace(const struct sched_task *task, enum sched_why why, unsigned cpu,
+			unsigned *ret_where);
 void levels_cell_blocked(const struct sched_task *task, unsigned cpu);
 int levels_cell_dequeue(uint32_t slot);
 int levels_cell_pick(unsigned cpu);
@@ -19,10 +21,11 @@ unsigned levels_cell_queued(unsigned cpu);
 #define LEVELS_OPS                                                                                 \
 	{                                                                                          \
 		.start = levels_cell_start, .reserve = levels_cell_reserve,                        \
-		.enqueue = levels_cell_enqueue, .blocked = levels_cell_blocked,                    \
-		.dequeue = levels_cell_dequeue, .pick = levels_cell_pick,                          \
-		.contended = levels_cell_contended, .tick = levels_cell_tick,                      \
-		.helper = levels_cell_helper, .queued = levels_cell_queued,                        \
+		.enqueue = levels_cell_enqueue, .replace = levels_cell_replace,                    \
+		.blocked = levels_cell_blocked, .dequeue = levels_cell_dequeue,                    \
+		.pick = levels_cell_pick, .contended = levels_cell_contended,                      \
+		.tick = levels_cell_tick, .helper = levels_cell_helper,                            \
+		.queued = levels_cell_queued,                                                      \
 	}
 
 #endif

@@ -27,11 +27,14 @@ uint32_t levels_add(struct levels *l, struct levels_chunk *chunk)
 
 /* ---- one CPU's queue; under the lock ---- */
 
+static enum levels_kind kind_of(uint64_t affinity)
+{
+	return affinity & (affinity - 1) ? LEVELS_MOVABLE : LEVELS_BOUND;
+}
+
 static struct levels_list *list_of(struct levels *l, const struct levels_slot *s)
 {
-	enum levels_kind kind = s->affinity & (s->affinity - 1) ? LEVELS_MOVABLE : LEVELS_BOUND;
-
-	return &l->queues[s->queue - 1].lists[s->level][kind];
+	return &l->queues[s->queue - 1].lists[s->level][kind_of(s->affinity)];
 }
 
 static void append(struct levels *l, unsigned cpu, uint32_t slot)
@@ -138,27 +141,34 @@ static unsigned urge(const struct levels *l, unsigned cpu, uint64_t affinity, un
 	return cpu;
 }
 
+/* Under the lock. */
+static unsigned put(struct levels *l, const struct sched_task *task, enum sched_why why,
+		    unsigned here)
+{
+	struct levels_slot *s = slot_of(l, task->slot);
+	unsigned result;
+
+	if (s->queue)
+		return s->queue - 1;
+	s->affinity = place_allowed(&l->place, task->affinity);
+	s->level = level_of(task->priority);
+	result = place_choose(&l->place, task, s->affinity, why, here);
+	/* who gives way on this CPU is followed by whom pick() says */
+	if (why == SCHED_NEW || why == SCHED_WAKE)
+		result = urge(l, result, s->affinity, s->level);
+	append(l, result & ~SCHED_URGENT, task->slot);
+	return result;
+}
+
 unsigned levels_enqueue(struct levels *l, const struct sched_task *task, enum sched_why why,
 			unsigned here)
 {
-	struct levels_slot *s;
 	unsigned result;
 
 	if (task->slot >= __atomic_load_n(&l->n_slots, __ATOMIC_ACQUIRE))
 		return here;
 	spin_lock(&l->lock);
-	s = slot_of(l, task->slot);
-	if (s->queue) {
-		result = s->queue - 1;
-	} else {
-		s->affinity = place_allowed(&l->place, task->affinity);
-		s->level = level_of(task->priority);
-		result = place_choose(&l->place, task, s->affinity, why, here);
-		/* who gives way on this CPU is followed by whom pick() says */
-		if (why == SCHED_NEW || why == SCHED_WAKE)
-			result = urge(l, result, s->affinity, s->level);
-		append(l, result & ~SCHED_URGENT, task->slot);
-	}
+	result = put(l, task, why, here);
 	spin_unlock(&l->lock);
 	return result;
 }
@@ -212,16 +222,12 @@ static int steal(struct levels *l, unsigned cpu)
 	return best;
 }
 
-int levels_pick(struct levels *l, unsigned cpu)
+/* Under the lock. */
+static int pick(struct levels *l, unsigned cpu)
 {
-	struct levels_queue *q;
-	int slot;
+	struct levels_queue *q = &l->queues[cpu];
+	int slot = q->used ? (int)first_of(l, q, turn_of(q)) : steal(l, cpu);
 
-	if (cpu >= l->place.cpus)
-		return -ENOENT;
-	spin_lock(&l->lock);
-	q = &l->queues[cpu];
-	slot = q->used ? (int)first_of(l, q, turn_of(q)) : steal(l, cpu);
 	if (slot >= 0) {
 		take(l, (uint32_t)slot);
 		q->running = (int32_t)slot_of(l, (uint32_t)slot)->level;
@@ -229,6 +235,69 @@ int levels_pick(struct levels *l, unsigned cpu)
 	} else {
 		q->running = -1;
 		l->place.idle |= 1ull << cpu;
+	}
+	return slot;
+}
+
+int levels_pick(struct levels *l, unsigned cpu)
+{
+	int slot;
+
+	if (cpu >= l->place.cpus)
+		return -ENOENT;
+	spin_lock(&l->lock);
+	slot = pick(l, cpu);
+	spin_unlock(&l->lock);
+	return slot;
+}
+
+/*
+ * The shortest way that put() and pick() can take: all that wait for @cpu are in one list, and
+ * that is where @task goes too, which yields and ran here. Result: -EAGAIN: it is not so.
+ */
+static int rotate(struct levels *l, const struct sched_task *task, unsigned cpu)
+{
+	struct levels_queue *q = &l->queues[cpu];
+	struct levels_slot *s = slot_of(l, task->slot), *first;
+	uint64_t affinity = place_allowed(&l->place, task->affinity);
+	unsigned level = level_of(task->priority);
+	enum levels_kind kind = kind_of(affinity);
+	struct levels_list *list = &q->lists[level][kind];
+	uint32_t link = list->first;
+
+	if (!link || q->used != 1u << level || q->lists[level][!kind].first || s->queue ||
+	    task->last_cpu != cpu || !(affinity >> cpu & 1) || q->running != (int32_t)level)
+		return -EAGAIN;
+	first = slot_of(l, link - 1);
+	s->affinity = affinity;
+	s->level = level;
+	s->queue = cpu + 1;
+	s->order = q->order++;
+	s->next = 0;
+	s->before = list->last;
+	slot_of(l, list->last - 1)->next = task->slot + 1;
+	list->last = task->slot + 1;
+	list->first = first->next;
+	slot_of(l, list->first - 1)->before = 0; /* perhaps @task itself */
+	first->queue = 0;
+	return (int)link - 1;
+}
+
+int levels_replace(struct levels *l, const struct sched_task *task, enum sched_why why,
+		   unsigned cpu, unsigned *ret_where)
+{
+	int slot = -EAGAIN;
+
+	*ret_where = cpu;
+	if (cpu >= l->place.cpus)
+		return -ENOENT;
+	spin_lock(&l->lock);
+	if (why == SCHED_YIELD && task->slot < l->n_slots)
+		slot = rotate(l, task, cpu);
+	if (slot < 0) {
+		if (task->slot < l->n_slots)
+			*ret_where = put(l, task, why, cpu);
+		slot = pick(l, cpu);
 	}
 	spin_unlock(&l->lock);
 	return slot;

@@ -72,6 +72,8 @@ uint32_t levels_add(struct levels *l, struct levels_chunk *chunk);
 /* As struct sched_ops. A task already queued stays where it is. */
 unsigned levels_enqueue(struct levels *l, const struct sched_task *task, enum sched_why why,
 			unsigned here);
+int levels_replace(struct levels *l, const struct sched_task *task, enum sched_why why,
+		   unsigned cpu, unsigned *ret_where);
 int levels_dequeue(struct levels *l, uint32_t slot);
 int levels_pick(struct levels *l, unsigned cpu);
 bool levels_contended(struct levels *l, unsigned cpu);

@@ -177,25 +177,33 @@ static void arrive(struct fair *f, struct fair_slot *s, const struct sched_task 
 		s->deadline = virtual_of(FAIR_SLICE_NS, s->weight);
 }
 
+/* Under the lock. */
+static unsigned enqueue(struct fair *f, const struct sched_task *task, enum sched_why why,
+			unsigned here)
+{
+	struct fair_slot *s = fair_slot_of(f, task->slot);
+	unsigned cpu;
+
+	if (s->status == FAIR_QUEUED)
+		return s->cpu;
+	arrive(f, s, task, why);
+	cpu = place_choose(&f->place, task, s->affinity, why, here);
+	join(f, s, cpu);
+	put(f, s, task->slot);
+	if ((why == SCHED_NEW || why == SCHED_WAKE) && urgent(f, s))
+		cpu |= SCHED_URGENT;
+	return cpu;
+}
+
 unsigned fair_enqueue(struct fair *f, const struct sched_task *task, enum sched_why why,
 		      unsigned here)
 {
-	struct fair_slot *s;
 	unsigned cpu;
 
 	if (task->slot >= __atomic_load_n(&f->n_slots, __ATOMIC_ACQUIRE))
 		return here;
 	spin_lock(&f->lock);
-	s = fair_slot_of(f, task->slot);
-	cpu = s->cpu;
-	if (s->status != FAIR_QUEUED) {
-		arrive(f, s, task, why);
-		cpu = place_choose(&f->place, task, s->affinity, why, here);
-		join(f, s, cpu);
-		put(f, s, task->slot);
-		if ((why == SCHED_NEW || why == SCHED_WAKE) && urgent(f, s))
-			cpu |= SCHED_URGENT;
-	}
+	cpu = enqueue(f, task, why, here);
 	spin_unlock(&f->lock);
 	return cpu;
 }
@@ -260,16 +268,12 @@ static int steal(struct fair *f, unsigned cpu)
 	return best;
 }
 
-int fair_pick(struct fair *f, unsigned cpu)
+/* Under the lock. */
+static int pick(struct fair *f, unsigned cpu)
 {
-	struct fair_queue *q;
-	struct fair_slot *s;
+	struct fair_queue *q = &f->queues[cpu];
 	int slot;
 
-	if (cpu >= f->place.cpus)
-		return -ENOENT;
-	spin_lock(&f->lock);
-	q = &f->queues[cpu];
 	if (q->root) {
 		slot = tree_first_eligible(f, q->root, virtual_now(q));
 		if (slot < 0) /* who runs elsewhere by now still counts here: the least ahead */
@@ -280,12 +284,38 @@ int fair_pick(struct fair *f, unsigned cpu)
 	}
 	q->running = slot >= 0 ? (uint32_t)slot + 1 : 0;
 	if (slot >= 0) {
-		s = fair_slot_of(f, (uint32_t)slot);
-		s->status = FAIR_RUNNING;
+		fair_slot_of(f, (uint32_t)slot)->status = FAIR_RUNNING;
 		f->place.idle &= ~(1ull << cpu);
 	} else {
 		f->place.idle |= 1ull << cpu;
 	}
+	return slot;
+}
+
+int fair_pick(struct fair *f, unsigned cpu)
+{
+	int slot;
+
+	if (cpu >= f->place.cpus)
+		return -ENOENT;
+	spin_lock(&f->lock);
+	slot = pick(f, cpu);
+	spin_unlock(&f->lock);
+	return slot;
+}
+
+int fair_replace(struct fair *f, const struct sched_task *task, enum sched_why why, unsigned cpu,
+		 unsigned *ret_where)
+{
+	int slot;
+
+	*ret_where = cpu;
+	if (cpu >= f->place.cpus)
+		return -ENOENT;
+	spin_lock(&f->lock);
+	if (task->slot < f->n_slots)
+		*ret_where = enqueue(f, task, why, cpu);
+	slot = pick(f, cpu);
 	spin_unlock(&f->lock);
 	return slot;
 }

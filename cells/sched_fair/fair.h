@@ -78,6 +78,8 @@ void fair_add(struct fair *f, struct fair_chunk *chunk);
 /* As struct sched_ops. A task already queued stays where it is. */
 unsigned fair_enqueue(struct fair *f, const struct sched_task *task, enum sched_why why,
 		      unsigned here);
+int fair_replace(struct fair *f, const struct sched_task *task, enum sched_why why, unsigned cpu,
+		 unsigned *ret_where);
 void fair_blocked(struct fair *f, const struct sched_task *task, unsigned cpu);
 int fair_dequeue(struct fair *f, uint32_t slot);
 int fair_pick(struct fair *f, unsigned cpu);

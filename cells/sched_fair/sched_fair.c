@@ -35,6 +35,12 @@ static unsigned enqueue(const struct sched_task *task, enum sched_why why, unsig
 	return fair_enqueue(&fair, task, why, here);
 }
 
+static int replace(const struct sched_task *task, enum sched_why why, unsigned cpu,
+		   unsigned *ret_where)
+{
+	return fair_replace(&fair, task, why, cpu, ret_where);
+}
+
 static void blocked(const struct sched_task *task, unsigned cpu)
 {
 	fair_blocked(&fair, task, cpu);
@@ -74,6 +80,7 @@ CELL_PROVIDE(sched_ops, fair) = {
 	.start = start,
 	.reserve = reserve,
 	.enqueue = enqueue,
+	.replace = replace,
 	.blocked = blocked,
 	.dequeue = dequeue,
 	.pick = pick,

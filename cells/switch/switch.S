@@ -64,6 +64,8 @@ switch_to:
 	.cfi_adjust_cfa_offset 8
 	stmxcsr (%rsp)
 	fnstcw 4(%rsp)
+	movl (%rsp), %ecx
+	movzwl 4(%rsp), %edx
 	movq %gs:PERCPU_LANDING, %rax
 	movq %rax, CTX_LANDING(%rdi)
 	movq %rsp, CTX_RSP(%rdi)
@@ -85,12 +87,21 @@ resume:
 	movq CTX_LANDING(%rsi), %rax
 	movq %rax, %gs:PERCPU_LANDING
 	movq CTX_RSP(%rsi), %rsp
-	ldmxcsr (%rsp)
-	fldcw 4(%rsp)
-	addq $8, %rsp
+	/* ecx, edx = MXCSR and x87 control as they are: mostly as they shall be, and slow to load */
+	cmpl (%rsp), %ecx
+	jne 4f
+3:	cmpw 4(%rsp), %dx
+	jne 5f
+6:	addq $8, %rsp
+	.cfi_remember_state
 	.cfi_adjust_cfa_offset -8
 	pop_callee_saved
 	ret
+	.cfi_restore_state
+4:	ldmxcsr (%rsp)
+	jmp 3b
+5:	fldcw 4(%rsp)
+	jmp 6b
 	.cfi_endproc
 	.size switch_to, . - switch_to
 
@@ -101,6 +112,11 @@ switch_cpu_entry:
 	.cfi_startproc
 	.cfi_undefined %rip
 	movq %gs:PERCPU_SCRATCH, %rsi
+	movq CTX_RSP(%rsi), %rax
+	ldmxcsr (%rax)
+	fldcw 4(%rax)
+	movl (%rax), %ecx
+	movzwl 4(%rax), %edx
 	jmp resume
 	.cfi_endproc
 	.size switch_cpu_entry, . - switch_cpu_entry

@@ -18,20 +18,25 @@ enum kill {
 
 struct task {
 	struct task_head head; /* first: percpu.task */
+	/* what a switch touches, together: with thousands of tasks it is in no cache */
 	struct switch_context ctx;
-	struct task_tls tls;
-	uint32_t slot, generation;
-	uint32_t state;    /* enum task_state, atomic */
+	uint32_t slot;
 	uint32_t cpu;      /* last one */
 	uint64_t affinity; /* atomic */
 	int32_t priority;
+	uint32_t overdue; /* atomic: killed, and its grace is over */
+	uint64_t cpu_time_ns, switches;
+	bool idle; /* a CPU's idle task: in no slot, never blocked */
+	struct wait wait;
+	struct task_tls tls;
+	uint32_t generation;
+	uint32_t state;    /* enum task_state, atomic */
 	uint32_t restarts; /* so far */
 	uint32_t restarts_max;
 	uint64_t backoff_ns; /* before the next one */
 	struct task_ops_h entry;
 	uint64_t arg;
 	struct cell_ref owner;
-	bool idle; /* a CPU's idle task: in no slot, never blocked */
 	bool detached;
 	bool started;
 	bool unclean; /* its stack holds words that a scan found: set while it does not run */
@@ -41,13 +46,10 @@ struct task {
 	uint32_t ending; /* enum task_end: decided, while its stack unwinds; 0 = not */
 	struct task_exit exit;
 	struct task_event exited;
-	struct wait wait;
-	uint64_t cpu_time_ns, switches;
 	struct mapped stack;
 	struct task *next; /* of detached ones that ended, of condemned, or of spare ones */
 	struct task *kill_next;
 	uint64_t grace_ns, kill_deadline_ns;
-	uint32_t overdue; /* atomic: killed, and its grace is over */
 };
 
 enum idle_state {
@@ -123,7 +125,8 @@ struct tasks {
 	struct task_cpu cpus[GATE_MAX_CPUS];
 };
 
-struct tasks *tasks(void);
+/* Where this code's state is. */
+struct tasks *tasks(void) __attribute__((const));
 
 /* The task in a slot that is or was in use. */
 static inline struct task *task_in(uint32_t slot)

@@ -144,22 +144,22 @@ static void preempt(void)
 }
 CELL_PROVIDE(preempt_ops, task) = {.preempt = preempt};
 
-static struct sched_task describe(const struct task *task, uint64_t ran_ns)
+static void describe(const struct task *task, uint64_t ran_ns, struct sched_task *ret_task)
 {
-	return (struct sched_task){
-		.slot = task->slot,
-		.last_cpu = task->cpu,
-		.affinity = __atomic_load_n(&task->affinity, __ATOMIC_RELAXED),
-		.priority = task->priority,
-		.ran_ns = ran_ns,
-	};
+	ret_task->slot = task->slot;
+	ret_task->last_cpu = task->cpu;
+	ret_task->affinity = __atomic_load_n(&task->affinity, __ATOMIC_RELAXED);
+	ret_task->priority = task->priority;
+	ret_task->reserved = 0;
+	ret_task->ran_ns = ran_ns;
 }
 
 /* Result: as sched_ops.enqueue. */
 static unsigned enqueue(struct task *task, enum sched_why why, unsigned here, uint64_t ran_ns)
 {
-	struct sched_task s = describe(task, ran_ns);
+	struct sched_task s;
 
+	describe(task, ran_ns, &s);
 	return sched()->enqueue(&s, why, here);
 }
 
@@ -226,14 +226,12 @@ void run_move(struct task *task)
 		irq_send(at, tasks()->resched_vector);
 }
 
-/* Who runs next. What may not run here any more goes where it may. */
-static struct task *next_task(struct task_cpu *cpu)
+/* Of what the scheduler said. What may not run here any more goes where it may. */
+static struct task *picked(const struct sched_ops *ops, struct task_cpu *cpu, int slot)
 {
-	const struct sched_ops *ops = sched();
 	struct task *task;
-	int slot;
 
-	while ((slot = ops->pick(cpu->cpu)) >= 0) {
+	for (; slot >= 0; slot = ops->pick(cpu->cpu)) {
 		task = task_in((uint32_t)slot);
 		if (allowed(task, cpu->cpu))
 			return task;
@@ -242,20 +240,28 @@ static struct task *next_task(struct task_cpu *cpu)
 	return cpu->idle;
 }
 
-/* @cpu goes on with what the scheduler picks. True: this task was away meanwhile. */
-static bool switch_away(struct task_cpu *cpu, struct task *from, uint64_t now)
+/* The running task's time since the last switch of @cpu is over. Result: how long that was. */
+static uint64_t account(struct task_cpu *cpu, struct task *from)
 {
-	struct task *to = next_task(cpu);
+	uint64_t now = clock_rough_ns();
+	uint64_t ran = now > cpu->since_ns ? now - cpu->since_ns : 0;
 
-	from->cpu_time_ns += now - cpu->since_ns;
-	cpu->since_ns = now;
+	from->cpu_time_ns += ran;
+	cpu->since_ns += ran;
+	return ran;
+}
+
+/* @cpu goes on with @to: all of it but the switch. Result: @to. */
+static struct task *enter(const struct sched_ops *ops, struct task_cpu *cpu,
+			  const struct task *from, struct task *to)
+{
 	/* first the word, then the look, as in tick(): who still sees an idle CPU does not tell it */
 	if (from->idle && !to->idle)
 		__atomic_store_n(&cpu->sleeping, IDLE_AWAKE, __ATOMIC_SEQ_CST);
-	if (!to->idle && (to->overdue || sched()->contended(cpu->cpu)))
+	if (cpu->tick_ns == CLOCK_NEVER && !to->idle && (to->overdue || ops->contended(cpu->cpu)))
 		need_tick(cpu);
 	if (to == from)
-		return false;
+		return to;
 	if (to->idle)
 		life_prepare(to);
 	else
@@ -263,50 +269,85 @@ static bool switch_away(struct task_cpu *cpu, struct task *from, uint64_t now)
 	to->switches++;
 	to->cpu = cpu->cpu;
 	percpu_write(task, &to->head);
+	return to;
+}
+
+/*
+ * What decides has returned when the switch is made: its frames would lie on every stack that
+ * waits, and a switch among thousands is as slow as what it touches of them.
+ */
+static __attribute__((noinline)) struct task *give_way(enum sched_why why)
+{
+	const struct sched_ops *ops = sched();
+	struct task_cpu *cpu = this_cpu();
+	struct task *task = current();
+	struct sched_task s;
+	unsigned where;
+	int slot;
+
+	describe(task, account(cpu, task), &s);
+	if (task->idle) {
+		slot = ops->pick(cpu->cpu);
+	} else {
+		slot = ops->replace(&s, why, cpu->cpu, &where);
+		if ((where & ~SCHED_URGENT) != cpu->cpu)
+			notify(where, cpu->cpu);
+	}
+	return enter(ops, cpu, task, picked(ops, cpu, slot));
+}
+
+static __attribute__((noinline)) struct task *leave(void)
+{
+	const struct sched_ops *ops = sched();
+	struct task_cpu *cpu = this_cpu();
+	struct task *task = current();
+	struct sched_task s;
+
+	describe(task, account(cpu, task), &s);
+	ops->blocked(&s, cpu->cpu);
+	return enter(ops, cpu, task, picked(ops, cpu, ops->pick(cpu->cpu)));
+}
+
+/* The other half of give_way() and leave(). True: @from was away meanwhile. */
+static inline bool switch_from(struct task *from, struct task *to)
+{
+	if (to == from)
+		return false;
 	switch_to(&from->ctx, &to->ctx);
 	return true;
 }
 
 void run_others(enum sched_why why)
 {
-	struct task_cpu *cpu = this_cpu();
 	struct task *task = current();
-	uint64_t now = clock_now_ns();
-	unsigned where;
 
 	if (why == SCHED_PREEMPTED && task->idle && task->head.whole) {
 		task->head.whole |= LEDGER_WANTS_; /* once it is left, what it does is lost */
 		return;
 	}
-	if (why == SCHED_PREEMPTED && kill_condemn(task)) {
+	if (why == SCHED_PREEMPTED && kill_condemn(task))
 		run_blocked();
-		return;
-	}
-	if (!task->idle) {
-		where = enqueue(task, why, cpu->cpu, now - cpu->since_ns);
-		if ((where & ~SCHED_URGENT) != cpu->cpu)
-			notify(where, cpu->cpu);
-	}
-	(void)switch_away(cpu, task, now);
+	else
+		(void)switch_from(task, give_way(why));
 }
 
 void run_blocked(void)
 {
-	struct task_cpu *cpu = this_cpu();
 	struct task *task = current();
-	uint64_t now = clock_now_ns();
-	struct sched_task s = describe(task, now - cpu->since_ns);
 
-	sched()->blocked(&s, cpu->cpu);
-	(void)switch_away(cpu, task, now);
+	(void)switch_from(task, leave());
 }
 
 void task_yield(void)
 {
+	struct task *task;
+
 	STACK_ROOM(STACK_ROOM_MASKED);
 	upcall_mask();
-	if (sched()->contended(percpu_cpu()))
-		run_others(SCHED_YIELD);
+	if (sched()->contended(percpu_cpu())) {
+		task = current();
+		(void)switch_from(task, give_way(SCHED_YIELD));
+	}
 	upcall_unmask();
 }
 
@@ -357,7 +398,7 @@ int64_t run_idle(void)
 	cpu = this_cpu();
 	/* first the word, then the look: who queues something meanwhile takes it back */
 	__atomic_store_n(&cpu->sleeping, IDLE_POLLING, __ATOMIC_SEQ_CST);
-	if (!switch_away(cpu, current(), clock_now_ns()))
+	if (!switch_from(cpu->idle, give_way(SCHED_YIELD)))
 		idle_wait(cpu);
 	__atomic_store_n(&cpu->sleeping, IDLE_AWAKE, __ATOMIC_SEQ_CST);
 	upcall_unmask();

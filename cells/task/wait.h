@@ -46,8 +46,10 @@ static inline bool wait_end(struct wait *w, int result)
 /* Of a wait that ended: its result; the record is ready for the next one. */
 static inline int wait_take(struct wait *w)
 {
-	uint64_t word = __atomic_exchange_n(&w->word, WAIT_NONE, __ATOMIC_ACQUIRE);
+	uint64_t word = __atomic_load_n(&w->word, __ATOMIC_ACQUIRE);
 
+	/* nobody else changes the word of a wait that has ended */
+	__atomic_store_n(&w->word, WAIT_NONE, __ATOMIC_RELAXED);
 	return (int)(int32_t)(word >> 32);
 }
 

@@ -55,6 +55,12 @@ struct sched_ops {
 	 */
 	unsigned (*enqueue)(const struct sched_task *task, enum sched_why why, unsigned here);
 	/*
+	 * The running @task of @cpu gives way: enqueue() and pick() in one. Result: as pick();
+	 * *ret_where: as enqueue().
+	 */
+	int (*replace)(const struct sched_task *task, enum sched_why why, unsigned cpu,
+		       unsigned *ret_where);
+	/*
 	 * @task ran on @cpu and does not go on: it blocks, or has ended. Somebody may already
 	 * have woken, and another CPU picked it.
 	 */

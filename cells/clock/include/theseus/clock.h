@@ -27,6 +27,11 @@ struct clock_page {
 };
 
 uint64_t clock_now_ns(void);
+/*
+ * The same for accounts, in half the time: it does not wait for what was begun before it, and
+ * times of two CPUs may be out of order, and so a little behind what clock_now_ns() said.
+ */
+uint64_t clock_rough_ns(void);
 
 /* TSC value at which clock_now_ns() reaches @ns, never too early; CLOCK_NEVER stays. */
 uint64_t clock_tsc_of_ns(uint64_t ns);
