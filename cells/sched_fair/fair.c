@@ -34,7 +34,7 @@ int fair_start(struct fair *f, unsigned cpus)
 	f->place = (struct sched_place){.cpus = cpus};
 	f->random = 1;
 	for (unsigned i = 0; i < GATE_MAX_CPUS; i++)
-		f->queues[i] = (struct fair_queue){.root = 0};
+		f->queues[i] = (struct fair_queue){.running = 0};
 	return 0;
 }
 
@@ -108,13 +108,13 @@ static void put(struct fair *f, struct fair_slot *s, uint32_t slot)
 
 	s->order = q->order++;
 	s->status = FAIR_QUEUED;
-	tree_insert(f, &q->root, slot);
+	tree_insert(f, &q->tree, slot);
 	place_count(&f->place, s->cpu, 1);
 }
 
 static void take(struct fair *f, struct fair_slot *s, uint32_t slot)
 {
-	tree_remove(f, &f->queues[s->cpu].root, slot);
+	tree_remove(f, &f->queues[s->cpu].tree, slot);
 	place_count(&f->place, s->cpu, -1);
 }
 
@@ -253,7 +253,7 @@ static int steal(struct fair *f, unsigned cpu)
 	for (unsigned i = 0; i < f->place.cpus; i++) {
 		if (i == cpu || f->place.queued[i] <= best_n)
 			continue;
-		found = tree_first_for(f, f->queues[i].root, cpu);
+		found = tree_first_for(f, &f->queues[i].tree, cpu);
 		if (found < 0)
 			continue;
 		best = found;
@@ -274,10 +274,11 @@ static int pick(struct fair *f, unsigned cpu)
 	struct fair_queue *q = &f->queues[cpu];
 	int slot;
 
-	if (q->root) {
-		slot = tree_first_eligible(f, q->root, virtual_now(q));
+	if (q->tree.root) {
+		slot = tree_first_eligible(f, &q->tree, virtual_now(q));
 		if (slot < 0) /* who runs elsewhere by now still counts here: the least ahead */
-			slot = tree_first_eligible(f, q->root, fair_slot_of(f, q->root - 1)->low_v);
+			slot = tree_first_eligible(f, &q->tree,
+						   fair_slot_of(f, q->tree.root - 1)->low_v);
 		take(f, fair_slot_of(f, (uint32_t)slot), (uint32_t)slot);
 	} else {
 		slot = steal(f, cpu);
@@ -353,7 +354,7 @@ int fair_helper(struct fair *f, unsigned cpu)
 		return -ENOENT;
 	spin_lock(&f->lock);
 	for (uint64_t rest = f->place.idle; rest && r < 0; rest &= rest - 1) {
-		if (tree_first_for(f, f->queues[cpu].root, (unsigned)__builtin_ctzll(rest)) >= 0)
+		if (tree_first_for(f, &f->queues[cpu].tree, (unsigned)__builtin_ctzll(rest)) >= 0)
 			r = __builtin_ctzll(rest);
 	}
 	spin_unlock(&f->lock);

@@ -48,8 +48,14 @@ struct fair_chunk {
 	struct fair_slot slots[FAIR_CHUNK];
 };
 
+/* slot + 1; 0 = empty */
+struct fair_tree {
+	uint32_t root;
+	uint32_t first, last; /* the ends of its order */
+};
+
 struct fair_queue {
-	uint32_t root;    /* slot + 1; 0 = empty */
+	struct fair_tree tree;
 	uint32_t running; /* slot + 1 of what was picked last; 0 = nothing */
 	int64_t origin;   /* where the sum counts from; close to V */
 	int64_t sum;      /* of weight * (v - origin), who runs included */

@@ -14,34 +14,42 @@ static bool before(const struct fair_slot *a, const struct fair_slot *b)
 	return a->order < b->order;
 }
 
-static void summarise(struct fair *f, struct fair_slot *s)
+/* True: it has changed. */
+static bool summarise(struct fair *f, struct fair_slot *s)
 {
-	const uint32_t below[2] = {s->left, s->right};
+	int64_t low_v = s->v;
+	uint64_t reach = s->affinity;
+	const struct fair_slot *child;
+	bool changed;
 
-	s->low_v = s->v;
-	s->reach = s->affinity;
-	for (unsigned i = 0; i < 2; i++) {
-		const struct fair_slot *child = below[i] ? at(f, below[i]) : NULL;
-
-		if (!child)
-			continue;
-		if (child->low_v < s->low_v)
-			s->low_v = child->low_v;
-		s->reach |= child->reach;
+	if (s->left) {
+		child = at(f, s->left);
+		low_v = child->low_v < low_v ? child->low_v : low_v;
+		reach |= child->reach;
 	}
+	if (s->right) {
+		child = at(f, s->right);
+		low_v = child->low_v < low_v ? child->low_v : low_v;
+		reach |= child->reach;
+	}
+	changed = low_v != s->low_v || reach != s->reach;
+	s->low_v = low_v;
+	s->reach = reach;
+	return changed;
 }
 
+/* What is below @link has changed: up to where that makes no difference. */
 static void summarise_up(struct fair *f, uint32_t link)
 {
-	for (; link; link = at(f, link)->parent)
-		summarise(f, at(f, link));
+	while (link && summarise(f, at(f, link)))
+		link = at(f, link)->parent;
 }
 
 /* Puts @to where @from is below @parent (0: at the root). */
-static void replace(struct fair *f, uint32_t *root, uint32_t parent, uint32_t from, uint32_t to)
+static void replace(struct fair *f, struct fair_tree *t, uint32_t parent, uint32_t from, uint32_t to)
 {
 	if (!parent)
-		*root = to;
+		t->root = to;
 	else if (at(f, parent)->left == from)
 		at(f, parent)->left = to;
 	else
@@ -51,13 +59,13 @@ static void replace(struct fair *f, uint32_t *root, uint32_t parent, uint32_t fr
 }
 
 /* @link goes up by one: its parent becomes its child. */
-static void rotate_up(struct fair *f, uint32_t *root, uint32_t link)
+static void rotate_up(struct fair *f, struct fair_tree *t, uint32_t link)
 {
 	struct fair_slot *s = at(f, link);
 	uint32_t parent = s->parent, moved;
 	struct fair_slot *p = at(f, parent);
 
-	replace(f, root, p->parent, parent, link);
+	replace(f, t, p->parent, parent, link);
 	if (p->left == link) {
 		moved = s->right;
 		p->left = moved;
@@ -70,55 +78,88 @@ static void rotate_up(struct fair *f, uint32_t *root, uint32_t link)
 	if (moved)
 		at(f, moved)->parent = parent;
 	p->parent = link;
-	summarise(f, p);
-	summarise(f, s);
+	(void)summarise(f, p);
+	(void)summarise(f, s);
 }
 
-void tree_insert(struct fair *f, uint32_t *root, uint32_t slot)
+/* Where a search for the place of @s ends: the parent that it gets. 0: the tree is empty. */
+static uint32_t parent_of(struct fair *f, const struct fair_tree *t, const struct fair_slot *s)
 {
-	uint32_t link = slot + 1, parent = 0;
+	uint32_t parent = t->last;
+
+	if (!parent || !before(s, at(f, parent)))
+		return parent;
+	for (uint32_t here = t->root; here;) {
+		parent = here;
+		here = before(s, at(f, here)) ? at(f, here)->left : at(f, here)->right;
+	}
+	return parent;
+}
+
+void tree_insert(struct fair *f, struct fair_tree *t, uint32_t slot)
+{
+	uint32_t link = slot + 1;
 	struct fair_slot *s = at(f, link);
 
 	f->random = f->random * 1664525u + 1013904223u;
 	s->rank = f->random >> 8;
 	s->left = 0;
 	s->right = 0;
-	s->parent = 0;
-	for (uint32_t here = *root; here;) {
-		parent = here;
-		here = before(s, at(f, here)) ? at(f, here)->left : at(f, here)->right;
-	}
-	if (!parent)
-		*root = link;
-	else if (before(s, at(f, parent)))
-		at(f, parent)->left = link;
+	s->low_v = s->v;
+	s->reach = s->affinity;
+	s->parent = parent_of(f, t, s);
+	if (!s->parent)
+		t->root = link;
+	else if (before(s, at(f, s->parent)))
+		at(f, s->parent)->left = link;
 	else
-		at(f, parent)->right = link;
-	s->parent = parent;
-	summarise(f, s);
+		at(f, s->parent)->right = link;
+	if (!t->last || (s->parent == t->last && at(f, t->last)->right == link))
+		t->last = link;
+	if (!t->first || (s->parent == t->first && at(f, t->first)->left == link))
+		t->first = link;
 	while (s->parent && at(f, s->parent)->rank < s->rank)
-		rotate_up(f, root, link);
+		rotate_up(f, t, link);
 	summarise_up(f, s->parent);
 }
 
-void tree_remove(struct fair *f, uint32_t *root, uint32_t slot)
+/* The one beside @link, an end of the tree, which has nothing on the outer side. */
+static uint32_t inner(struct fair *f, uint32_t link, bool first)
+{
+	const struct fair_slot *s = at(f, link);
+	uint32_t next = first ? s->right : s->left, found = s->parent;
+
+	for (; next; next = first ? at(f, next)->left : at(f, next)->right)
+		found = next;
+	return found;
+}
+
+void tree_remove(struct fair *f, struct fair_tree *t, uint32_t slot)
 {
 	uint32_t link = slot + 1, up;
 	struct fair_slot *s = at(f, link);
 
+	if (t->first == link)
+		t->first = inner(f, link, true);
+	if (t->last == link)
+		t->last = inner(f, link, false);
 	while (s->left && s->right) {
 		up = at(f, s->left)->rank > at(f, s->right)->rank ? s->left : s->right;
-		rotate_up(f, root, up);
+		rotate_up(f, t, up);
 	}
-	replace(f, root, s->parent, link, s->left ? s->left : s->right);
+	replace(f, t, s->parent, link, s->left ? s->left : s->right);
 	summarise_up(f, s->parent);
 }
 
-int tree_first_eligible(struct fair *f, uint32_t root, int64_t limit)
+int tree_first_eligible(struct fair *f, const struct fair_tree *t, int64_t limit)
 {
-	uint32_t link = root;
+	uint32_t link = t->root;
 
-	if (!link || at(f, link)->low_v > limit)
+	if (!link)
+		return -ENOENT;
+	if (at(f, t->first)->v <= limit)
+		return (int)t->first - 1;
+	if (at(f, link)->low_v > limit)
 		return -ENOENT;
 	for (;;) {
 		struct fair_slot *s = at(f, link);
@@ -132,9 +173,9 @@ int tree_first_eligible(struct fair *f, uint32_t root, int64_t limit)
 	}
 }
 
-int tree_first_for(struct fair *f, uint32_t root, unsigned cpu)
+int tree_first_for(struct fair *f, const struct fair_tree *t, unsigned cpu)
 {
-	uint32_t link = root;
+	uint32_t link = t->root;
 
 	if (!link || !(at(f, link)->reach >> cpu & 1))
 		return -ENOENT;
