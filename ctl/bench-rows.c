@@ -46,7 +46,8 @@
 	}
 #define SCHEDS(config_)                                                                            \
 	SCHED(config_, 2, L("sched-yield", 2)), SCHED(config_, 100, L("sched-yield", 100)),        \
-		SCHED(config_, 1000, L("sched-yield", 1000)), SCHED(config_, 10000, NOTHING)
+		SCHED(config_, 1000, L("sched-yield", 1000)),                                      \
+		SCHED(config_, 10000, L("sched-yield", 10000))
 
 #define MAPS(n)                                                                                    \
 	{"map",                                                                                    \

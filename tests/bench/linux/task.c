@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define STACK_BYTES (64u << 10)
-#define THREADS_MAX 4096u
+#define THREADS_MAX 10000u
 
 static int getpid_run(struct bench *b)
 {
