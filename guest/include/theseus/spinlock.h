@@ -48,7 +48,8 @@ static inline bool spin_take_(struct spinlock *lock)
 #ifdef THESEUS_CHECKED
 	return !(__atomic_fetch_or(&lock->held, SPIN_HELD_, __ATOMIC_ACQUIRE) & SPIN_HELD_);
 #else
-	return !__atomic_exchange_n(&lock->held, SPIN_HELD_, __ATOMIC_ACQUIRE);
+	/* the class of a lock that a checked cell shares is lost, and found again */
+	return !(__atomic_exchange_n(&lock->held, SPIN_HELD_, __ATOMIC_ACQUIRE) & SPIN_HELD_);
 #endif
 }
 
