@@ -121,8 +121,10 @@ static void use_something(uint64_t n)
 		task_event_signal(&s->event);
 		break;
 	default:
-		if (mutex_lock(&s->mutex, CLOCK_NEVER) >= 0)
+		if (mutex_lock(&s->mutex, CLOCK_NEVER) >= 0) {
+			(void)mutex_held(&s->mutex);
 			mutex_unlock(&s->mutex);
+		}
 	}
 }
 
@@ -164,6 +166,7 @@ static int in_use(struct test *test)
 		}
 	}
 	TEST_CHECK(test, mutex_lock(&s->mutex, UNWIND_TEST_LIMIT) >= 0);
+	(void)mutex_held(&s->mutex);
 	mutex_unlock(&s->mutex);
 	return TEST_PASSED;
 }
