@@ -25,15 +25,19 @@ struct frame_range {
 	uint64_t start, end;
 };
 
+SPINLOCK_ROLE(frames_all);
+
 struct frames_state {
-	struct spinlock lock;
-	uint32_t n_ranges;
-	struct frame_range ranges[RANGES_MAX]; /* frames that cells may use, free or not */
-	uint64_t *map;                         /* bit set: frame is free */
-	uint64_t *nonempty;                    /* bit set: word of map is not 0 */
-	uint64_t n_frames;                     /* that map covers */
-	uint64_t first;                        /* no frame below is free */
-	uint64_t total, used, peak;
+	struct spinlock lock; /* frames_all */
+	uint32_t n_ranges GUARDED_BY(frames_all);
+	/* frames that cells may use, free or not */
+	struct frame_range ranges[RANGES_MAX] GUARDED_BY(frames_all);
+	uint64_t *map GUARDED_BY(frames_all); /* bit set: frame is free */
+	uint64_t *nonempty GUARDED_BY(frames_all); /* bit set: word of map is not 0 */
+	uint64_t n_frames; /* that map covers; set once */
+	uint64_t first GUARDED_BY(frames_all); /* no frame below is free */
+	uint64_t total GUARDED_BY(frames_all), used GUARDED_BY(frames_all);
+	uint64_t peak GUARDED_BY(frames_all);
 	uint64_t tables; /* atomic */
 	vaddr_t dynamic_next;
 	uint64_t failing_task; /* atomic; whose allocation fails on purpose, 0 = nobody's */
@@ -66,7 +70,7 @@ static uint64_t max_u64(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-static void note_word(uint64_t word)
+static void note_word(uint64_t word) REQUIRES(frames_all)
 {
 	uint64_t bit = 1ull << word % WORD_BITS;
 
@@ -77,7 +81,7 @@ static void note_word(uint64_t word)
 }
 
 /* Marks [start, end) free or used, whatever they were. */
-static void mark(uint64_t start, uint64_t end, bool free)
+static void mark(uint64_t start, uint64_t end, bool free) REQUIRES(frames_all)
 {
 	while (start < end) {
 		uint64_t word = start / WORD_BITS, base = word * WORD_BITS;
@@ -93,7 +97,7 @@ static void mark(uint64_t start, uint64_t end, bool free)
 }
 
 /* First frame at or after @from that is free, or n_frames. */
-static uint64_t next_free(uint64_t from)
+static uint64_t next_free(uint64_t from) REQUIRES(frames_all)
 {
 	uint64_t words = (frames.n_frames + WORD_BITS - 1) / WORD_BITS;
 	uint64_t word = from / WORD_BITS, bits;
@@ -117,7 +121,7 @@ static uint64_t next_free(uint64_t from)
 }
 
 /* First frame in [from, end) that is used, or end; end <= n_frames. */
-static uint64_t next_used(uint64_t from, uint64_t end)
+static uint64_t next_used(uint64_t from, uint64_t end) REQUIRES(frames_all)
 {
 	while (from < end) {
 		uint64_t word = from / WORD_BITS, base = word * WORD_BITS;
@@ -130,7 +134,7 @@ static uint64_t next_used(uint64_t from, uint64_t end)
 	return end;
 }
 
-static bool any_free(struct frame_range r)
+static bool any_free(struct frame_range r) REQUIRES(frames_all)
 {
 	return next_free(r.start) < r.end;
 }
@@ -138,7 +142,7 @@ static bool any_free(struct frame_range r)
 /* ---- ranges that cells may use ---- */
 
 /* How much of @r the ranges know already. */
-static uint64_t known_in(struct frame_range r)
+static uint64_t known_in(struct frame_range r) REQUIRES(frames_all)
 {
 	uint64_t n = 0;
 
@@ -153,7 +157,7 @@ static uint64_t known_in(struct frame_range r)
 }
 
 /* Joins @r, of which nothing is known, with the ranges. Result: 0, -ENOMEM. */
-static int add_range(struct frame_range r)
+static int add_range(struct frame_range r) REQUIRES(frames_all)
 {
 	struct frame_range *below = NULL, *above = NULL;
 
@@ -220,7 +224,7 @@ CELL_EXPORT(frames_fails);
 /* ---- runs ---- */
 
 /* First run of @count free frames aligned to @align, or n_frames. */
-static uint64_t find_run(uint64_t count, uint64_t align)
+static uint64_t find_run(uint64_t count, uint64_t align) REQUIRES(frames_all)
 {
 	uint64_t at = next_free(frames.first), end;
 
@@ -245,14 +249,14 @@ int frames_alloc(uint64_t count, uint64_t align, struct frame_run *ret_run)
 		return -EINVAL;
 	if (frames_fails())
 		return -ENOMEM;
-	spin_lock(&frames.lock);
+	spin_lock_as(&frames.lock, frames_all);
 	found = align <= frames.n_frames && (at = find_run(count, align)) < frames.n_frames;
 	if (found) {
 		mark(at, at + count, false);
 		frames.used += count;
 		frames.peak = max_u64(frames.peak, frames.used);
 	}
-	spin_unlock(&frames.lock);
+	spin_unlock_as(&frames.lock, frames_all);
 	if (!found)
 		return -ENOMEM;
 	*ret_run = (struct frame_run){{at << PAGE_SHIFT}, count};
@@ -273,7 +277,7 @@ static int range_of(struct frame_run run, struct frame_range *ret_range)
 	return 0;
 }
 
-static void release(struct frame_range r)
+static void release(struct frame_range r) REQUIRES(frames_all)
 {
 	mark(r.start, r.end, true);
 	frames.first = min_u64(frames.first, r.start);
@@ -290,11 +294,11 @@ void frames_free(struct frame_run *run)
 		return;
 	if (range_of(gone, &r) < 0)
 		TRAP("frames_free: not a run of frames");
-	spin_lock(&frames.lock);
+	spin_lock_as(&frames.lock, frames_all);
 	ok = known_in(r) == r.end - r.start && !any_free(r);
 	if (ok)
 		release(r);
-	spin_unlock(&frames.lock);
+	spin_unlock_as(&frames.lock, frames_all);
 	if (!ok)
 		TRAP("frames_free: frames that are not in use");
 }
@@ -325,7 +329,7 @@ int frames_add(struct frame_run run)
 
 	if (range_of(run, &r) < 0)
 		return -EINVAL;
-	spin_lock(&frames.lock);
+	spin_lock_as(&frames.lock, frames_all);
 	known = known_in(r);
 	if (any_free(r))
 		res = -EEXIST;
@@ -335,21 +339,21 @@ int frames_add(struct frame_run run)
 		res = -EINVAL;
 	if (res == 0)
 		release(r);
-	spin_unlock(&frames.lock);
+	spin_unlock_as(&frames.lock, frames_all);
 	return res;
 }
 CELL_EXPORT(frames_add);
 
 void frames_stats(struct frames_stats *ret_stats)
 {
-	spin_lock(&frames.lock);
+	spin_lock_as(&frames.lock, frames_all);
 	*ret_stats = (struct frames_stats){
 		.total = frames.total,
 		.used = frames.used,
 		.tables = __atomic_load_n(&frames.tables, __ATOMIC_RELAXED),
 		.peak = frames.peak,
 	};
-	spin_unlock(&frames.lock);
+	spin_unlock_as(&frames.lock, frames_all);
 }
 CELL_EXPORT(frames_stats);
 
@@ -405,6 +409,7 @@ static int map_own(uint64_t va, uint64_t pages, struct gate_range *from)
 
 /* Ranges of the record are known, what the seed left of them is free. */
 static int adopt_ranges(const struct boot_record *record, const struct gate_range *free, uint32_t n)
+	REQUIRES(frames_all)
 {
 	for (unsigned i = 0; i < GATE_BOOT_RANGES; i++) {
 		struct frame_range r = {
@@ -441,6 +446,7 @@ static int frames_init(const struct cell_boot *boot)
 
 	if (!seed || seed->n_free > GATE_BOOT_RANGES)
 		return -EINVAL;
+	spin_unshared(frames_all); /* nobody asks for frames before there are any */
 	memcpy(free, seed->free, sizeof(free));
 	frames.n_frames = highest_frame(boot->record);
 	words = (frames.n_frames + WORD_BITS - 1) / WORD_BITS;

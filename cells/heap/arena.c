@@ -6,7 +6,7 @@
 
 #define ALL_FREE ((1u << ARENA_PAGES) - 1)
 
-static void unlink_arena(struct arenas *a, struct arena *arena)
+static void unlink_arena(struct arenas *a, struct arena *arena) REQUIRES(a->lock)
 {
 	if (arena->prev)
 		arena->prev->next = arena->next;
@@ -20,7 +20,7 @@ static void unlink_arena(struct arenas *a, struct arena *arena)
 	arena->next = NULL;
 }
 
-static void link_first(struct arenas *a, struct arena *arena)
+static void link_first(struct arenas *a, struct arena *arena) REQUIRES(a->lock)
 {
 	arena->prev = NULL;
 	arena->next = a->head;
@@ -31,7 +31,7 @@ static void link_first(struct arenas *a, struct arena *arena)
 	a->head = arena;
 }
 
-static void link_last(struct arenas *a, struct arena *arena)
+static void link_last(struct arenas *a, struct arena *arena) REQUIRES(a->lock)
 {
 	arena->next = NULL;
 	arena->prev = a->tail;
@@ -53,6 +53,7 @@ static unsigned find_pages(uint32_t free_pages, unsigned pages, bool small)
 }
 
 static struct slab *cut_span(struct arenas *a, struct arena *arena, unsigned page, unsigned pages)
+	REQUIRES(a->lock)
 {
 	struct slab *slab = &arena->slabs[page];
 

@@ -15,7 +15,7 @@ static unsigned pages_of(unsigned stride)
 
 /* ---- slabs; the class is locked ---- */
 
-static void list_slab(struct size_class *c, struct slab *slab)
+static void list_slab(struct size_class *c, struct slab *slab) REQUIRES(c->lock)
 {
 	slab->prev = NULL;
 	slab->next = c->partial;
@@ -25,7 +25,7 @@ static void list_slab(struct size_class *c, struct slab *slab)
 	slab->listed = true;
 }
 
-static void unlist_slab(struct size_class *c, struct slab *slab)
+static void unlist_slab(struct size_class *c, struct slab *slab) REQUIRES(c->lock)
 {
 	if (slab->prev)
 		slab->prev->next = slab->next;
@@ -36,7 +36,8 @@ static void unlist_slab(struct size_class *c, struct slab *slab)
 	slab->listed = false;
 }
 
-static struct slab *slab_create(struct blocks *b, unsigned cls)
+static struct slab *slab_create(struct blocks *b, struct size_class *c, unsigned cls)
+	REQUIRES(c->lock)
 {
 	unsigned stride = stride_of(cls), pages = pages_of(stride);
 	struct slab *slab = span_take(&b->arenas, pages, stride <= 512);
@@ -48,11 +49,11 @@ static struct slab *slab_create(struct blocks *b, unsigned cls)
 	slab->n_blocks = (uint16_t)((end - slab->base) / stride);
 	slab->first_free = SLAB_NONE;
 	slab->cls = (uint8_t)cls;
-	list_slab(&b->classes[cls], slab);
+	list_slab(c, slab);
 	return slab;
 }
 
-static void *slab_take(struct size_class *c, struct slab *slab)
+static void *slab_take(struct size_class *c, struct slab *slab) REQUIRES(c->lock)
 {
 	unsigned index = slab->first_free;
 	void *p;
@@ -70,7 +71,7 @@ static void *slab_take(struct size_class *c, struct slab *slab)
 }
 
 /* Result: an arena to drop, or NULL. */
-static struct arena *slab_give(struct blocks *b, struct size_class *c, void *p)
+static struct arena *slab_give(struct blocks *b, struct size_class *c, void *p) REQUIRES(c->lock)
 {
 	struct slab *slab = slab_of(p);
 
@@ -101,7 +102,7 @@ unsigned class_take(struct blocks *b, unsigned cls, unsigned n, void **ret_chain
 		}
 	}
 	while (taken < n) {
-		struct slab *slab = c->partial ? c->partial : slab_create(b, cls);
+		struct slab *slab = c->partial ? c->partial : slab_create(b, c, cls);
 		void *p = slab ? slab_take(c, slab) : NULL;
 
 		if (!p)

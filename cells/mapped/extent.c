@@ -52,7 +52,7 @@ void slot_give(uint32_t slot)
 }
 
 /* Adds the slots of a page that is mapped and zeroed where the table ends. */
-static void slots_add_page(void)
+static void slots_add_page(void) REQUIRES(mapped_slots)
 {
 	uint32_t first = mapped.n_slots;
 
@@ -96,13 +96,13 @@ static int next_slot_page(uint64_t *ret_va)
 	if (!mapped.chunk[chunk]) {
 		int r;
 
-		spin_lock(&mapped.lock);
+		spin_lock_as(&mapped.lock, mapped_slots);
 		r = extent_take(ARENA_DYNAMIC, 1u << chunk, 0, 1, &slot);
 		if (r >= 0) {
 			extent_at(slot)->use = EXTENT_RESERVED;
 			mapped.chunk[chunk] = (struct extent *)(uintptr_t)extent_at(slot)->start;
 		}
-		spin_unlock(&mapped.lock);
+		spin_unlock_as(&mapped.lock, mapped_slots);
 		if (r < 0)
 			return r;
 	}
@@ -122,15 +122,16 @@ static int slots_grow(uint32_t n)
 		if (r >= 0)
 			r = map_page(va);
 		if (r >= 0) {
-			spin_lock(&mapped.lock);
+			spin_lock_as(&mapped.lock, mapped_slots);
 			slots_add_page();
-			spin_unlock(&mapped.lock);
+			spin_unlock_as(&mapped.lock, mapped_slots);
 		}
 	}
 	spin_unlock(&mapped.growing);
 	return r;
 }
 
+/* NO_THREAD_SAFETY: they end with the lock itself held, or not, of which callers see the role. */
 void slots_lock(void) NO_THREAD_SAFETY
 {
 	spin_lock(&mapped.lock);
@@ -183,7 +184,7 @@ static struct bin bin_of(uint64_t pages)
 	return (struct bin){log - 2, (unsigned)(pages >> (log - 3)) % BIN_STEPS};
 }
 
-static void bin_insert(uint32_t slot)
+static void bin_insert(uint32_t slot) REQUIRES(mapped_slots)
 {
 	struct extent *e = extent_at(slot);
 	struct arena *a = &mapped.arenas[e->arena];
@@ -200,7 +201,7 @@ static void bin_insert(uint32_t slot)
 	a->classes |= 1u << b.class;
 }
 
-static void bin_remove(uint32_t slot)
+static void bin_remove(uint32_t slot) REQUIRES(mapped_slots)
 {
 	struct extent *e = extent_at(slot);
 	struct arena *a = &mapped.arenas[e->arena];
@@ -219,7 +220,7 @@ static void bin_remove(uint32_t slot)
 }
 
 /* Some extent of a bin whose every extent has at least @pages, or 0. */
-static uint32_t find_good(const struct arena *a, uint64_t pages)
+static uint32_t find_good(const struct arena *a, uint64_t pages) REQUIRES(mapped_slots)
 {
 	uint64_t granule = pages < BIN_STEPS ? 1 : 1ull << (log2_of(pages) - 3);
 	struct bin b = bin_of(pages + granule - 1);
@@ -238,7 +239,7 @@ static uint32_t find_good(const struct arena *a, uint64_t pages)
 }
 
 /* An extent of the bin below, where only some are large enough; bounded. */
-static uint32_t find_tight(const struct arena *a, uint64_t pages)
+static uint32_t find_tight(const struct arena *a, uint64_t pages) REQUIRES(mapped_slots)
 {
 	struct bin b = bin_of(pages);
 	uint32_t slot;
@@ -280,7 +281,7 @@ uint32_t extent_split(uint32_t slot, uint32_t pages)
 }
 
 /* Joins @slot with the one that follows it; both have the same use. */
-static void join_next(uint32_t slot)
+static void join_next(uint32_t slot) REQUIRES(mapped_slots)
 {
 	struct extent *e = extent_at(slot);
 	uint32_t gone = e->next;
@@ -327,7 +328,7 @@ int extent_take(enum arena_id arena, uint32_t pages, unsigned flags, uint64_t al
 }
 
 /* The SEED extent that covers [start, start + pages), or 0. */
-static uint32_t find_seed(uint64_t start, uint32_t pages)
+static uint32_t find_seed(uint64_t start, uint32_t pages) REQUIRES(mapped_slots)
 {
 	uint64_t end = start + (uint64_t)pages * PAGE_SIZE;
 
@@ -385,7 +386,7 @@ void extent_give(uint32_t slot)
 
 /* Appends an extent to the list of @arena that ends at *end; nothing if it is empty. */
 static void append(enum arena_id arena, uint32_t *end, uint64_t start, uint64_t stop,
-		   enum extent_use use)
+		   enum extent_use use) REQUIRES(mapped_slots)
 {
 	uint32_t slot;
 	struct extent *e;
@@ -421,6 +422,7 @@ int extents_init(const struct seed_handoff *seed)
 	if (r < 0)
 		return r;
 	mapped.chunk[0] = (struct extent *)(uintptr_t)own;
+	spin_unshared(mapped_slots); /* nobody maps before this has said yes */
 	slots_add_page();
 	append(ARENA_DYNAMIC, &last, GATE_DYNAMIC, seed->dynamic_next, EXTENT_SEED);
 	append(ARENA_DYNAMIC, &last, seed->dynamic_next, own + PAGE_SIZE, EXTENT_RESERVED);

@@ -95,17 +95,20 @@ struct arena {
 
 #define TASK_LISTS 4096u
 
+SPINLOCK_ROLE(mapped_slots);
+
 struct mapped_state {
-	struct spinlock lock;
+	struct spinlock lock; /* mapped_slots */
 	struct spinlock
 		growing; /* taken before lock; held over the gate calls that grow the table */
 	struct extent *chunk[CHUNKS_MAX];
 	uint32_t n_slots; /* that exist; slot 0 is never used */
 	uint32_t n_free;
-	uint32_t free_slot;
-	struct arena arenas[_ARENA_MAX];
-	struct mapped_stats stats;
-	uint32_t owned[TASK_LISTS]; /* first region of tasks with equal low bits */
+	uint32_t free_slot GUARDED_BY(mapped_slots);
+	struct arena arenas[_ARENA_MAX] GUARDED_BY(mapped_slots);
+	struct mapped_stats stats GUARDED_BY(mapped_slots);
+	/* first region of tasks with equal low bits */
+	uint32_t owned[TASK_LISTS] GUARDED_BY(mapped_slots);
 };
 
 /* ---- extent.c ---- */
@@ -114,24 +117,24 @@ struct mapped_state {
 struct extent *extent_at(uint32_t slot) __attribute__((returns_nonnull));
 struct extent *extent_find(uint32_t slot); /* any number, any context: NULL if there is none */
 
-void slots_lock(void);
-void slots_unlock(void);
+void slots_lock(void) ACQUIRES(mapped_slots);
+void slots_unlock(void) RELEASES(mapped_slots);
 
 /*
  * slots_lock() with at least @n free slots besides those that growth itself may need.
  * Result: 0; -ENOMEM, and the lock is not held.
  */
-int slots_lock_with(uint32_t n) MUST_USE;
+int slots_lock_with(uint32_t n) MUST_USE TRY_ACQUIRES(0, mapped_slots);
 
 int extents_init(const struct seed_handoff *seed) MUST_USE;
 
 /* The rest is called with the lock held. */
 
-uint32_t slot_take(void); /* one that slots_lock_with() made sure of */
-void slot_give(uint32_t slot);
+uint32_t slot_take(void) REQUIRES(mapped_slots); /* one that slots_lock_with() made sure of */
+void slot_give(uint32_t slot) REQUIRES(mapped_slots);
 
-struct mapped_stats *extent_stats(void);
-uint32_t *extent_owned(uint64_t task);
+struct mapped_stats *extent_stats(void) REQUIRES(mapped_slots);
+uint32_t *extent_owned(uint64_t task); /* where to look, lock or not */
 
 /*
  * Cuts @pages out of free space, such that the first page after a guard page (if @flags say
@@ -139,21 +142,22 @@ uint32_t *extent_owned(uint64_t task);
  * Result: 0 and a BUSY extent, or -ENOMEM.
  */
 int extent_take(enum arena_id arena, uint32_t pages, unsigned flags, uint64_t align,
-		uint32_t *ret_slot) MUST_USE;
+		uint32_t *ret_slot) MUST_USE REQUIRES(mapped_slots);
 
 /* Cuts the extent in two at @pages. Result: the second one, with the use of the first. */
-uint32_t extent_split(uint32_t slot, uint32_t pages);
+uint32_t extent_split(uint32_t slot, uint32_t pages) REQUIRES(mapped_slots);
 
 /* Cuts [start, start + pages) out of a SEED extent; needs two slots. Result: 0, -EINVAL. */
-int extent_cut_seed(uint64_t start, uint32_t pages, uint32_t *ret_slot) MUST_USE;
+int extent_cut_seed(uint64_t start, uint32_t pages, uint32_t *ret_slot) MUST_USE
+	REQUIRES(mapped_slots);
 
 /* Gives address space back, joined with free neighbours. */
-void extent_give(uint32_t slot);
+void extent_give(uint32_t slot) REQUIRES(mapped_slots);
 
 /* ---- owner.c ---- */
 
 /* With the lock held; nothing if the region belongs to no task. */
-void extent_unbind(struct extent *e);
+void extent_unbind(struct extent *e) REQUIRES(mapped_slots);
 
 static inline uint64_t body_start(const struct extent *e)
 {

@@ -79,7 +79,7 @@ static int regions_begin(const struct wish *w, uint32_t *ret_slot)
 	if (frames_fails())
 		return -ENOMEM;
 	r = slots_lock_with(w->n + 1);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = extent_take(w->kind == MAPPED_CELL ? ARENA_WINDOW : ARENA_DYNAMIC,
 			(uint32_t)w->pages + (guarded ? MAPPED_STACK_GUARD_PAGES + 1 : 0),
@@ -226,7 +226,7 @@ int mapped_adopt(enum mapped_kind kind, vaddr_t start, size_t bytes, struct mapp
 	    start.v % PAGE_SIZE != 0 || start.v > GATE_DYNAMIC_END)
 		return -EINVAL;
 	r = slots_lock_with(2);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = extent_cut_seed(start.v, (uint32_t)pages, &slot);
 	if (r >= 0)

@@ -5,7 +5,7 @@
 
 #define DROP_AT_ONCE 16u
 
-static void link_owned(struct extent *e, uint32_t slot, uint64_t task)
+static void link_owned(struct extent *e, uint32_t slot, uint64_t task) REQUIRES(mapped_slots)
 {
 	uint32_t *head = extent_owned(task);
 

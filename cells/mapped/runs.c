@@ -44,7 +44,7 @@ static int tail_grow(struct run_tail *t)
 	int r;
 
 	r = slots_lock_with(1);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	slot = slot_take();
 	slots_unlock();

@@ -16,7 +16,7 @@ struct spinlock *memfs_data_lock(struct handle h)
 }
 
 /* The file behind @h, whose data lock is held. Result: 0, -ESTALE, -EISDIR. */
-static int file_get(struct handle h, struct memfs_node **ret_file)
+static int file_get(struct handle h, struct memfs_node **ret_file) REQUIRES(memfs_data)
 {
 	struct memfs_node *n = node_get(h);
 
@@ -41,6 +41,7 @@ static uint64_t blocks_of(uint64_t size)
 /* ---- read ---- */
 
 static void copy_out(const struct memfs_node *file, uint64_t pos, uint8_t *to, size_t n)
+	REQUIRES(memfs_data)
 {
 	while (n > 0) {
 		uint64_t at = pos % BLOCK_BYTES;
@@ -63,14 +64,14 @@ static int64_t read_step(struct handle h, uint64_t pos, uint8_t to[BLOCK_BYTES],
 	struct memfs_node *file;
 	int64_t r;
 
-	spin_lock(lock);
+	spin_lock_as(lock, memfs_data);
 	r = file_get(h, &file);
 	if (r == 0 && pos < file->size) {
 		n = smaller(n, file->size - pos);
 		copy_out(file, pos, to, n);
 		r = (int64_t)n;
 	}
-	spin_unlock(lock);
+	spin_unlock_as(lock, memfs_data);
 	return r;
 }
 
@@ -94,6 +95,7 @@ int64_t memfs_read(struct fs_node node, uint64_t pos, void *buf, size_t n)
 
 /* Result: bytes, fewer than @n when no block is to be had; -errno instead of 0. */
 static int64_t copy_in(struct memfs_node *file, uint64_t pos, const uint8_t *from, size_t n)
+	REQUIRES(memfs_data)
 {
 	size_t done = 0;
 
@@ -118,7 +120,7 @@ static int64_t write_step(struct handle h, uint64_t *pos, const uint8_t from[BLO
 	uint64_t at;
 	int64_t r;
 
-	spin_lock(lock);
+	spin_lock_as(lock, memfs_data);
 	r = file_get(h, &file);
 	if (r == 0) {
 		at = *pos == FS_APPEND ? file->size : *pos;
@@ -130,7 +132,7 @@ static int64_t write_step(struct handle h, uint64_t *pos, const uint8_t from[BLO
 				file->size = *pos;
 		}
 	}
-	spin_unlock(lock);
+	spin_unlock_as(lock, memfs_data);
 	return r;
 }
 
@@ -161,7 +163,7 @@ int64_t memfs_write(struct fs_node node, uint64_t *pos, const void *buf, size_t 
  * Shortens the file to @size, or by TRIM_A_STEP blocks on the way there; what is longer than
  * that is cut in several steps, each of which leaves a file.
  */
-static bool cut(struct memfs_node *file, uint64_t size)
+static bool cut(struct memfs_node *file, uint64_t size) REQUIRES(memfs_data)
 {
 	uint64_t keep = blocks_of(size), freed = 0;
 	uint8_t *last;
@@ -193,7 +195,7 @@ int memfs_truncate(struct fs_node node, uint64_t size)
 	if (size > FILE_BYTES_MAX)
 		return -EFBIG;
 	while (r == 0 && !done) {
-		spin_lock(lock);
+		spin_lock_as(lock, memfs_data);
 		r = file_get(node.h, &file);
 		if (r == 0 && size >= file->size) {
 			file->size = size;
@@ -201,7 +203,7 @@ int memfs_truncate(struct fs_node node, uint64_t size)
 		} else if (r == 0) {
 			done = cut(file, size);
 		}
-		spin_unlock(lock);
+		spin_unlock_as(lock, memfs_data);
 	}
 	return r;
 }
@@ -214,12 +216,12 @@ static bool reap_blocks(struct handle h)
 	struct memfs_node *n;
 	bool more;
 
-	spin_lock(lock);
+	spin_lock_as(lock, memfs_data);
 	n = node_get(h);
 	more = n && n->dead && n->kind == FS_FILE;
 	for (unsigned i = 0; i < TRIM_A_STEP && more; i++)
 		more = map_trim(n, 0) != 0;
-	spin_unlock(lock);
+	spin_unlock_as(lock, memfs_data);
 	return more;
 }
 
@@ -230,11 +232,11 @@ void memfs_reap(struct fs_node node)
 
 	while (reap_blocks(node.h))
 		;
-	spin_lock(&memfs_state()->names);
-	spin_lock(lock);
+	spin_lock_as(&memfs_state()->names, memfs_names);
+	spin_lock_as(lock, memfs_data);
 	n = node_get(node.h);
 	if (n && n->dead)
 		(void)object_destroy(memfs_state()->types.node, node.h);
-	spin_unlock(lock);
-	spin_unlock(&memfs_state()->names);
+	spin_unlock_as(lock, memfs_data);
+	spin_unlock_as(&memfs_state()->names, memfs_names);
 }

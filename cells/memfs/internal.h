@@ -27,15 +27,17 @@
 #define MAP_LEVELS_MAX 3u
 #define FILE_BYTES_MAX ((uint64_t)BLOCK_BYTES << (INDEX_BITS * MAP_LEVELS_MAX))
 
+SPINLOCK_ROLE(memfs_names);
+SPINLOCK_ROLE(memfs_data);
+
 struct memfs_node {
 	enum fs_kind kind;
 	bool is_root;
-	/* under names */
-	bool linked; /* some entry names it, or it is the root */
-	bool dead;   /* not linked and not open: on its way out; set under both locks */
-	uint32_t opens;
-	uint32_t n_entries;
-	struct handle parent; /* of a linked directory */
+	bool linked GUARDED_BY(memfs_names); /* some entry names it, or it is the root */
+	bool dead; /* not linked and not open: on its way out; set under both locks */
+	uint32_t opens GUARDED_BY(memfs_names);
+	uint32_t n_entries GUARDED_BY(memfs_names);
+	struct handle parent GUARDED_BY(memfs_names); /* of a linked directory */
 	/* of a directory under names, of a file under its data lock */
 	struct handle top; /* entry or index; block or index */
 	uint32_t levels;   /* of indexes, in a file's map */
@@ -61,12 +63,12 @@ struct memfs_types {
 };
 
 struct memfs_state {
-	struct spinlock names;
+	struct spinlock names; /* memfs_names */
 	uint32_t ready; /* atomic: what follows is set */
 	struct memfs_types types;
 	struct fs_node root;
 	uint64_t bytes_max; /* that memfs may have allocated */
-	struct spinlock data[DATA_LOCKS];
+	struct spinlock data[DATA_LOCKS]; /* memfs_data */
 };
 
 /* ---- memfs.c ---- */
@@ -94,23 +96,25 @@ static inline struct memfs_node *node_get(struct handle h)
 
 #define DIR_HASH_BITS 48u
 uint64_t dir_hash(const struct fs_name *name);
-struct memfs_entry *dir_find(const struct memfs_node *dir, const struct fs_name *name);
+struct memfs_entry *dir_find(const struct memfs_node *dir, const struct fs_name *name)
+	REQUIRES(memfs_names);
 /* @name is not there. Result: 0, -ENOMEM, -ENOSPC. */
 int dir_insert(struct memfs_node *dir, const struct fs_name *name, struct handle node,
-	       enum fs_kind kind) MUST_USE;
+	       enum fs_kind kind) MUST_USE REQUIRES(memfs_names);
 /* @name is there. */
-void dir_remove(struct memfs_node *dir, const struct fs_name *name);
+void dir_remove(struct memfs_node *dir, const struct fs_name *name) REQUIRES(memfs_names);
 /* The entry with the smallest key that is at least @key; NULL = none. */
-struct memfs_entry *dir_next(const struct memfs_node *dir, uint64_t key);
+struct memfs_entry *dir_next(const struct memfs_node *dir, uint64_t key) REQUIRES(memfs_names);
 
 /* ---- map.c: the blocks of a file; its data lock is held ---- */
 
 /* Block @n, or NULL where the file has a gap. */
-uint8_t *map_find(const struct memfs_node *file, uint64_t n) MUST_USE;
+uint8_t *map_find(const struct memfs_node *file, uint64_t n) MUST_USE REQUIRES(memfs_data);
 /* The same, made where there is none. @n < FILE_BYTES_MAX / BLOCK_BYTES. */
-int map_make(struct memfs_node *file, uint64_t n, uint8_t **ret_block) MUST_USE;
+int map_make(struct memfs_node *file, uint64_t n, uint8_t **ret_block) MUST_USE
+	REQUIRES(memfs_data);
 /* Frees the last block if its number is at least @keep. Result: its number + 1; 0 = none. */
-uint64_t map_trim(struct memfs_node *file, uint64_t keep);
+uint64_t map_trim(struct memfs_node *file, uint64_t keep) REQUIRES(memfs_data);
 
 /* ---- data.c: fs_ops on contents ---- */
 

@@ -77,10 +77,10 @@ static int if_root(struct handle h, void *object, struct object_owner owner, voi
 
 	(void)object; /* it may be on its way out: good only under the lock */
 	(void)owner;
-	spin_lock(&memfs.names);
+	spin_lock_as(&memfs.names, memfs_names);
 	n = object_get(search->type, h);
 	found = n && n->is_root;
-	spin_unlock(&memfs.names);
+	spin_unlock_as(&memfs.names, memfs_names);
 	if (found)
 		search->root.h = h;
 	return found;
@@ -99,11 +99,13 @@ static int find_root(struct heap_type type, struct fs_node *ret_root)
 	r = object_create(type, own(), &ret_root->h);
 	if (r < 0)
 		return r;
+	spin_lock_as(&memfs.names, memfs_names);
 	n = object_get(type, ret_root->h);
 	n->kind = FS_DIRECTORY;
 	n->linked = true;
 	n->parent = ret_root->h;
 	n->is_root = true;
+	spin_unlock_as(&memfs.names, memfs_names);
 	return 0;
 }
 
@@ -122,12 +124,12 @@ int memfs_attach(void)
 	if (r < 0)
 		return r;
 	frames_stats(&frames);
-	spin_lock(&memfs.names);
+	spin_lock_as(&memfs.names, memfs_names);
 	memfs.types = types;
 	memfs.root = root;
 	memfs.bytes_max = frames.total * PAGE_SIZE / RAM_SHARE;
 	__atomic_store_n(&memfs.ready, 1, __ATOMIC_RELEASE);
-	spin_unlock(&memfs.names);
+	spin_unlock_as(&memfs.names, memfs_names);
 	return 0;
 }
 
@@ -140,10 +142,10 @@ static int reap_orphan(struct handle h, void *object, struct object_owner owner,
 	(void)object;
 	(void)owner;
 	(void)arg;
-	spin_lock(&memfs.names);
+	spin_lock_as(&memfs.names, memfs_names);
 	n = node_get(h);
 	orphan = n && n->dead;
-	spin_unlock(&memfs.names);
+	spin_unlock_as(&memfs.names, memfs_names);
 	if (orphan)
 		memfs_reap((struct fs_node){h});
 	return 0;

@@ -9,7 +9,7 @@ static bool is_dotdot(const struct fs_name *name)
 }
 
 /* The directory behind @h; names is held. Result: 0, -ENOENT (it left), -ENOTDIR. */
-static int dir_get(struct handle h, struct memfs_node **ret_dir)
+static int dir_get(struct handle h, struct memfs_node **ret_dir) REQUIRES(memfs_names)
 {
 	struct memfs_node *n = node_get(h);
 
@@ -31,6 +31,7 @@ int memfs_root(struct fs_node *ret_node)
 }
 
 static int lookup(struct handle dir_h, const struct fs_name *name, struct handle *ret_node)
+	REQUIRES(memfs_names)
 {
 	const struct memfs_entry *e;
 	struct memfs_node *dir;
@@ -55,16 +56,16 @@ int memfs_lookup(struct fs_node dir, const struct fs_name *name, struct fs_node 
 
 	if (r < 0)
 		return r;
-	spin_lock(&memfs_state()->names);
+	spin_lock_as(&memfs_state()->names, memfs_names);
 	r = lookup(dir.h, name, &ret_node->h);
-	spin_unlock(&memfs_state()->names);
+	spin_unlock_as(&memfs_state()->names, memfs_names);
 	return r;
 }
 
 /* ---- create ---- */
 
 static int create_entry(struct handle dir_h, const struct fs_name *name, enum fs_kind kind,
-			struct handle *ret_node)
+			struct handle *ret_node) REQUIRES(memfs_names)
 {
 	struct memfs_node *dir, *n;
 	struct handle h;
@@ -96,28 +97,28 @@ int memfs_create_node(struct fs_node dir, const struct fs_name *name, enum fs_ki
 
 	if (r < 0)
 		return r;
-	spin_lock(&memfs_state()->names);
+	spin_lock_as(&memfs_state()->names, memfs_names);
 	r = create_entry(dir.h, name, kind, &ret_node->h);
-	spin_unlock(&memfs_state()->names);
+	spin_unlock_as(&memfs_state()->names, memfs_names);
 	return r;
 }
 
 /* ---- remove ---- */
 
 /* Marks a node that nobody can reach any more. Result: true: the caller reaps it, unlocked. */
-static bool bury(struct handle h, struct memfs_node *n)
+static bool bury(struct handle h, struct memfs_node *n) REQUIRES(memfs_names)
 {
 	struct spinlock *lock = memfs_data_lock(h);
 
 	if (n->linked || n->opens > 0)
 		return false;
-	spin_lock(lock);
+	spin_lock_as(lock, memfs_data);
 	n->dead = true;
-	spin_unlock(lock);
+	spin_unlock_as(lock, memfs_data);
 	return true;
 }
 
-static int check_remove(const struct memfs_node *n, enum fs_kind kind)
+static int check_remove(const struct memfs_node *n, enum fs_kind kind) REQUIRES(memfs_names)
 {
 	if (kind == FS_FILE && n->kind == FS_DIRECTORY)
 		return -EISDIR;
@@ -128,7 +129,7 @@ static int check_remove(const struct memfs_node *n, enum fs_kind kind)
 
 /* Result: 0, or 1: *@ret_gone is to be reaped. */
 static int remove_entry(struct handle dir_h, const struct fs_name *name, enum fs_kind kind,
-			struct handle *ret_gone)
+			struct handle *ret_gone) REQUIRES(memfs_names)
 {
 	const struct memfs_entry *e;
 	struct memfs_node *dir, *n;
@@ -156,9 +157,9 @@ int memfs_remove(struct fs_node dir, const struct fs_name *name, enum fs_kind ki
 
 	if (r < 0)
 		return r;
-	spin_lock(&memfs_state()->names);
+	spin_lock_as(&memfs_state()->names, memfs_names);
 	r = remove_entry(dir.h, name, kind, &gone);
-	spin_unlock(&memfs_state()->names);
+	spin_unlock_as(&memfs_state()->names, memfs_names);
 	if (r > 0)
 		memfs_reap((struct fs_node){gone});
 	return r < 0 ? r : 0;
@@ -167,7 +168,7 @@ int memfs_remove(struct fs_node dir, const struct fs_name *name, enum fs_kind ki
 /* ---- rename ---- */
 
 /* Is @dir the directory @h or somewhere below it? As deep as the tree. */
-static bool is_below(struct handle dir, struct handle h)
+static bool is_below(struct handle dir, struct handle h) REQUIRES(memfs_names)
 {
 	const struct memfs_node *n;
 
@@ -177,6 +178,7 @@ static bool is_below(struct handle dir, struct handle h)
 }
 
 static int check_replace(const struct memfs_node *n, const struct memfs_node *gone)
+	REQUIRES(memfs_names)
 {
 	if (n->kind == FS_DIRECTORY && gone->kind != FS_DIRECTORY)
 		return -ENOTDIR;
@@ -187,7 +189,7 @@ static int check_replace(const struct memfs_node *n, const struct memfs_node *go
 
 /* Nothing can fail once the new name stands. Result: 0, or 1: *@ret_gone is to be reaped. */
 static int rename_entry(struct handle from_h, const struct fs_name *from, struct handle to_h,
-			const struct fs_name *to, struct handle *ret_gone)
+			const struct fs_name *to, struct handle *ret_gone) REQUIRES(memfs_names)
 {
 	struct memfs_node *from_dir, *to_dir = NULL, *n, *gone = NULL;
 	const struct memfs_entry *old;
@@ -237,9 +239,9 @@ int memfs_rename(struct fs_node from_dir, const struct fs_name *from, struct fs_
 
 	if (r < 0)
 		return r;
-	spin_lock(&memfs_state()->names);
+	spin_lock_as(&memfs_state()->names, memfs_names);
 	r = rename_entry(from_dir.h, from, to_dir.h, to, &gone);
-	spin_unlock(&memfs_state()->names);
+	spin_unlock_as(&memfs_state()->names, memfs_names);
 	if (r > 0)
 		memfs_reap((struct fs_node){gone});
 	return r < 0 ? r : 0;
@@ -254,13 +256,13 @@ int memfs_open(struct fs_node node)
 
 	if (r < 0)
 		return r;
-	spin_lock(&memfs_state()->names);
+	spin_lock_as(&memfs_state()->names, memfs_names);
 	n = node_get(node.h);
 	if (n && n->linked)
 		n->opens++;
 	else
 		r = -ENOENT;
-	spin_unlock(&memfs_state()->names);
+	spin_unlock_as(&memfs_state()->names, memfs_names);
 	return r;
 }
 
@@ -272,13 +274,13 @@ int memfs_close(struct fs_node node)
 
 	if (r < 0)
 		return r;
-	spin_lock(&memfs_state()->names);
+	spin_lock_as(&memfs_state()->names, memfs_names);
 	n = node_get(node.h);
 	if (n && n->opens > 0) {
 		n->opens--;
 		gone = bury(node.h, n);
 	}
-	spin_unlock(&memfs_state()->names);
+	spin_unlock_as(&memfs_state()->names, memfs_names);
 	return gone;
 }
 
@@ -290,7 +292,7 @@ int memfs_readdir(struct fs_node dir, uint64_t *cookie, struct fs_entry *ret_ent
 
 	if (r < 0)
 		return r;
-	spin_lock(&memfs_state()->names);
+	spin_lock_as(&memfs_state()->names, memfs_names);
 	n = node_get(dir.h);
 	e = n && n->kind == FS_DIRECTORY ? dir_next(n, *cookie) : NULL;
 	if (e) {
@@ -298,15 +300,16 @@ int memfs_readdir(struct fs_node dir, uint64_t *cookie, struct fs_entry *ret_ent
 		*cookie = e->key + 1;
 	}
 	r = e ? 1 : n && n->kind != FS_DIRECTORY ? -ENOTDIR : 0;
-	spin_unlock(&memfs_state()->names);
+	spin_unlock_as(&memfs_state()->names, memfs_names);
 	return r;
 }
 
 static void fill_stat(struct handle h, const struct memfs_node *n, struct fs_stat *ret_stat)
+	REQUIRES(memfs_names)
 {
 	struct spinlock *lock = memfs_data_lock(h);
 
-	spin_lock(lock);
+	spin_lock_as(lock, memfs_data);
 	*ret_stat = (struct fs_stat){
 		.kind = n->kind,
 		.size = n->kind == FS_FILE ? n->size : n->n_entries,
@@ -314,7 +317,7 @@ static void fill_stat(struct handle h, const struct memfs_node *n, struct fs_sta
 		.node = h.slot,
 		.opens = n->opens,
 	};
-	spin_unlock(lock);
+	spin_unlock_as(lock, memfs_data);
 }
 
 int memfs_stat(struct fs_node node, struct fs_stat *ret_stat)
@@ -324,10 +327,10 @@ int memfs_stat(struct fs_node node, struct fs_stat *ret_stat)
 
 	if (r < 0)
 		return r;
-	spin_lock(&memfs_state()->names);
+	spin_lock_as(&memfs_state()->names, memfs_names);
 	n = node_get(node.h);
 	if (n)
 		fill_stat(node.h, n, ret_stat);
-	spin_unlock(&memfs_state()->names);
+	spin_unlock_as(&memfs_state()->names, memfs_names);
 	return n ? 0 : -ESTALE;
 }

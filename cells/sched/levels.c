@@ -37,7 +37,7 @@ static struct levels_list *list_of(struct levels *l, const struct levels_slot *s
 	return &l->queues[s->queue - 1].lists[s->level][kind_of(s->affinity)];
 }
 
-static void append(struct levels *l, unsigned cpu, uint32_t slot)
+static void append(struct levels *l, unsigned cpu, uint32_t slot) REQUIRES(l->lock)
 {
 	struct levels_slot *s = slot_of(l, slot);
 	struct levels_queue *q = &l->queues[cpu];
@@ -60,7 +60,7 @@ static void append(struct levels *l, unsigned cpu, uint32_t slot)
 	q->n_movable += list == &q->lists[s->level][LEVELS_MOVABLE];
 }
 
-static void take(struct levels *l, uint32_t slot)
+static void take(struct levels *l, uint32_t slot) REQUIRES(l->lock)
 {
 	struct levels_slot *s = slot_of(l, slot);
 	struct levels_queue *q = &l->queues[s->queue - 1];
@@ -83,6 +83,7 @@ static void take(struct levels *l, uint32_t slot)
 
 /* The one of @level that came first. */
 static uint32_t first_of(struct levels *l, const struct levels_queue *q, unsigned level)
+	REQUIRES(l->lock)
 {
 	uint32_t bound = q->lists[level][LEVELS_BOUND].first;
 	uint32_t movable = q->lists[level][LEVELS_MOVABLE].first;
@@ -127,6 +128,7 @@ static unsigned level_of(int32_t priority)
 
 /* Where somebody less urgent runs, if not on @cpu then anywhere. */
 static unsigned urge(const struct levels *l, unsigned cpu, uint64_t affinity, unsigned level)
+	REQUIRES(l->lock)
 {
 	if (l->queues[cpu].running < 0)
 		return cpu; /* idle: it looks anyway */
@@ -143,7 +145,7 @@ static unsigned urge(const struct levels *l, unsigned cpu, uint64_t affinity, un
 
 /* Under the lock. */
 static unsigned put(struct levels *l, const struct sched_task *task, enum sched_why why,
-		    unsigned here)
+		    unsigned here) REQUIRES(l->lock)
 {
 	struct levels_slot *s = slot_of(l, task->slot);
 	unsigned result;
@@ -189,7 +191,7 @@ int levels_dequeue(struct levels *l, uint32_t slot)
 }
 
 /* The most urgent of @q that @cpu may run. -ENOENT. */
-static int find_for(struct levels *l, const struct levels_queue *q, unsigned cpu)
+static int find_for(struct levels *l, const struct levels_queue *q, unsigned cpu) REQUIRES(l->lock)
 {
 	for (uint32_t rest = q->used; rest; rest &= ~(1u << highest(rest))) {
 		uint32_t at = q->lists[highest(rest)][LEVELS_MOVABLE].first;
@@ -205,7 +207,7 @@ static int find_for(struct levels *l, const struct levels_queue *q, unsigned cpu
 	return -ENOENT;
 }
 
-static int steal(struct levels *l, unsigned cpu)
+static int steal(struct levels *l, unsigned cpu) REQUIRES(l->lock)
 {
 	int best = -ENOENT, found;
 	uint32_t best_n = 0;
@@ -223,7 +225,7 @@ static int steal(struct levels *l, unsigned cpu)
 }
 
 /* Under the lock. */
-static int pick(struct levels *l, unsigned cpu)
+static int pick(struct levels *l, unsigned cpu) REQUIRES(l->lock)
 {
 	struct levels_queue *q = &l->queues[cpu];
 	int slot = q->used ? (int)first_of(l, q, turn_of(q)) : steal(l, cpu);
@@ -255,7 +257,7 @@ int levels_pick(struct levels *l, unsigned cpu)
  * The shortest way that put() and pick() can take: all that wait for @cpu are in one list, and
  * that is where @task goes too, which yields and ran here. Result: -EAGAIN: it is not so.
  */
-static int rotate(struct levels *l, const struct sched_task *task, unsigned cpu)
+static int rotate(struct levels *l, const struct sched_task *task, unsigned cpu) REQUIRES(l->lock)
 {
 	struct levels_queue *q = &l->queues[cpu];
 	struct levels_slot *s = slot_of(l, task->slot), *first;

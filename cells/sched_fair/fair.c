@@ -72,7 +72,7 @@ static void count(struct fair_queue *q, const struct fair_slot *s, int sign)
 }
 
 /* Comes to @cpu with what it is behind or ahead. */
-static void join(struct fair *f, struct fair_slot *s, unsigned cpu)
+static void join(struct fair *f, struct fair_slot *s, unsigned cpu) REQUIRES(f->lock)
 {
 	struct fair_queue *q = &f->queues[cpu];
 	int64_t lag = s->v;
@@ -90,7 +90,7 @@ static void join(struct fair *f, struct fair_slot *s, unsigned cpu)
 }
 
 /* Leaves its queue: what it is behind or ahead, at most a slice, stands in v. */
-static void part(struct fair *f, struct fair_slot *s)
+static void part(struct fair *f, struct fair_slot *s) REQUIRES(f->lock)
 {
 	struct fair_queue *q = &f->queues[s->cpu];
 	int64_t most = virtual_of(FAIR_SLICE_NS, s->weight);
@@ -102,7 +102,7 @@ static void part(struct fair *f, struct fair_slot *s)
 	s->status = FAIR_AWAY;
 }
 
-static void put(struct fair *f, struct fair_slot *s, uint32_t slot)
+static void put(struct fair *f, struct fair_slot *s, uint32_t slot) REQUIRES(f->lock)
 {
 	struct fair_queue *q = &f->queues[s->cpu];
 
@@ -112,7 +112,7 @@ static void put(struct fair *f, struct fair_slot *s, uint32_t slot)
 	place_count(&f->place, s->cpu, 1);
 }
 
-static void take(struct fair *f, struct fair_slot *s, uint32_t slot)
+static void take(struct fair *f, struct fair_slot *s, uint32_t slot) REQUIRES(f->lock)
 {
 	tree_remove(f, &f->queues[s->cpu].tree, slot);
 	place_count(&f->place, s->cpu, -1);
@@ -120,6 +120,7 @@ static void take(struct fair *f, struct fair_slot *s, uint32_t slot)
 
 /* It ran for @ns. A slice that is used up is followed by the next. */
 static void charge(struct fair *f, struct fair_slot *s, uint32_t slot, uint64_t ns, bool yields)
+	REQUIRES(f->lock)
 {
 	int64_t ran = virtual_of(ns, s->weight), slice = virtual_of(FAIR_SLICE_NS, s->weight);
 	bool queued = s->status == FAIR_QUEUED;
@@ -145,7 +146,7 @@ static void charge(struct fair *f, struct fair_slot *s, uint32_t slot, uint64_t 
 /* ---- sched_ops ---- */
 
 /* Should @s, just queued, run before the one that its CPU runs now? */
-static bool urgent(struct fair *f, const struct fair_slot *s)
+static bool urgent(struct fair *f, const struct fair_slot *s) REQUIRES(f->lock)
 {
 	const struct fair_queue *q = &f->queues[s->cpu];
 
@@ -154,7 +155,7 @@ static bool urgent(struct fair *f, const struct fair_slot *s)
 }
 
 static void arrive(struct fair *f, struct fair_slot *s, const struct sched_task *task,
-		   enum sched_why why)
+		   enum sched_why why) REQUIRES(f->lock)
 {
 	struct fair_queue *q;
 
@@ -179,7 +180,7 @@ static void arrive(struct fair *f, struct fair_slot *s, const struct sched_task 
 
 /* Under the lock. */
 static unsigned enqueue(struct fair *f, const struct sched_task *task, enum sched_why why,
-			unsigned here)
+			unsigned here) REQUIRES(f->lock)
 {
 	struct fair_slot *s = fair_slot_of(f, task->slot);
 	unsigned cpu;
@@ -244,7 +245,7 @@ int fair_dequeue(struct fair *f, uint32_t slot)
 }
 
 /* Takes one over from the longest queue that has one for @cpu. -ENOENT. */
-static int steal(struct fair *f, unsigned cpu)
+static int steal(struct fair *f, unsigned cpu) REQUIRES(f->lock)
 {
 	struct fair_slot *s;
 	int best = -ENOENT, found;
@@ -269,7 +270,7 @@ static int steal(struct fair *f, unsigned cpu)
 }
 
 /* Under the lock. */
-static int pick(struct fair *f, unsigned cpu)
+static int pick(struct fair *f, unsigned cpu) REQUIRES(f->lock)
 {
 	struct fair_queue *q = &f->queues[cpu];
 	int slot;

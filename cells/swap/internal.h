@@ -31,13 +31,15 @@ struct swap_transaction {
 	struct loader_change changes[SWAP_CHANGES_MAX];
 };
 
+SPINLOCK_ROLE(swap_results);
+
 struct swap_cell_state {
-	struct spinlock lock; /* guards newest, its result, and history */
+	struct spinlock lock; /* swap_results: also the result of the newest */
 	struct heap_type type;
 	uint64_t last_id;
-	struct handle newest; /* the transaction staged last */
-	struct swap_result
-		history[SWAP_HISTORY]; /* of those before it, newest first; id 0 = none */
+	struct handle newest GUARDED_BY(swap_results); /* the transaction staged last */
+	/* of those before it, newest first; id 0 = none */
+	struct swap_result history[SWAP_HISTORY] GUARDED_BY(swap_results);
 	uint64_t active;               /* id that the runner works on; 0 = none */
 	uint32_t holding;           /* atomic: callers of a cell that is restarted wait */
 	struct task_event released; /* they may go on */
@@ -50,7 +52,7 @@ struct swap_cell_state {
 struct swap_cell_state *swap_cell(void);
 
 /* The newest transaction if it is @id, else NULL. Stays while it runs; else hold the lock. */
-struct swap_transaction *swap_find(uint64_t id);
+struct swap_transaction *swap_find(uint64_t id) REQUIRES(swap_results);
 
 /* Where @addr lies, for messages. */
 struct loader_location swap_place_of(uint64_t addr);

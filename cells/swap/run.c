@@ -42,14 +42,14 @@ static struct service_next over(struct swap_transaction *t, enum swap_state stat
 	struct swap_watch_ops_h watcher = t->watcher;
 	const struct swap_watch_ops *ops;
 
-	spin_lock(&s->lock);
+	spin_lock_as(&s->lock, swap_results);
 	t->result.state = state;
 	t->result.error = error;
 	t->result.running = false;
 	t->result.generation = loader_generation();
 	t->result.total_ns = t->result.stage_ns + (clock_now_ns() - t->run_ns);
 	s->active = 0;
-	spin_unlock(&s->lock);
+	spin_unlock_as(&s->lock, swap_results);
 	ops = swap_watch_ops_get(watcher);
 	if (ops)
 		ops->changed();
@@ -315,8 +315,11 @@ struct service_next swap_step(void)
 {
 	struct swap_cell_state *s = swap_cell();
 	uint64_t id = __atomic_load_n(&s->active, __ATOMIC_ACQUIRE);
-	struct swap_transaction *t = swap_find(id);
+	struct swap_transaction *t;
 
+	spin_lock_as(&s->lock, swap_results);
+	t = swap_find(id);
+	spin_unlock_as(&s->lock, swap_results);
 	scrub_stack();
 	if (!t) {
 		swap_quarantine_look();

@@ -61,7 +61,7 @@ static void replace_newest(struct handle h, bool keep)
 	const struct swap_transaction *t;
 	struct handle gone;
 
-	spin_lock(&swap_state.lock);
+	spin_lock_as(&swap_state.lock, swap_results);
 	gone = swap_state.newest;
 	t = object_get(swap_state.type, gone);
 	if (t && keep) {
@@ -70,7 +70,7 @@ static void replace_newest(struct handle h, bool keep)
 		swap_state.history[0] = t->result;
 	}
 	swap_state.newest = h;
-	spin_unlock(&swap_state.lock);
+	spin_unlock_as(&swap_state.lock, swap_results);
 	if (gone.type)
 		(void)object_destroy(swap_state.type, gone);
 }
@@ -80,10 +80,10 @@ static bool is_running(void)
 	const struct swap_transaction *t;
 	bool running;
 
-	spin_lock(&swap_state.lock);
+	spin_lock_as(&swap_state.lock, swap_results);
 	t = object_get(swap_state.type, swap_state.newest);
 	running = t && t->result.running;
-	spin_unlock(&swap_state.lock);
+	spin_unlock_as(&swap_state.lock, swap_results);
 	return running;
 }
 
@@ -171,7 +171,7 @@ static int claim(uint64_t id, struct swap_transaction **ret)
 	struct swap_transaction *t;
 	int r = 0;
 
-	spin_lock(&swap_state.lock);
+	spin_lock_as(&swap_state.lock, swap_results);
 	t = swap_find(id);
 	if (!t || !t->stage)
 		r = -ENOENT;
@@ -179,7 +179,7 @@ static int claim(uint64_t id, struct swap_transaction **ret)
 		r = -EBUSY;
 	else
 		t->result.running = true;
-	spin_unlock(&swap_state.lock);
+	spin_unlock_as(&swap_state.lock, swap_results);
 	*ret = t;
 	return r;
 }
@@ -219,7 +219,7 @@ int swap_last(uint32_t index, struct swap_result *ret_result)
 	const struct swap_transaction *t;
 	int r = -ENOENT;
 
-	spin_lock(&swap_state.lock);
+	spin_lock_as(&swap_state.lock, swap_results);
 	t = object_get(swap_state.type, swap_state.newest);
 	if (t && index-- == 0) {
 		*ret_result = t->result;
@@ -228,7 +228,7 @@ int swap_last(uint32_t index, struct swap_result *ret_result)
 		*ret_result = swap_state.history[index];
 		r = 0;
 	}
-	spin_unlock(&swap_state.lock);
+	spin_unlock_as(&swap_state.lock, swap_results);
 	return r;
 }
 
@@ -249,11 +249,11 @@ int swap_report(uint64_t id, struct loader_report *ret_report)
 {
 	const struct swap_transaction *t;
 
-	spin_lock(&swap_state.lock);
+	spin_lock_as(&swap_state.lock, swap_results);
 	t = swap_find(id);
 	if (t)
 		*ret_report = t->report;
-	spin_unlock(&swap_state.lock);
+	spin_unlock_as(&swap_state.lock, swap_results);
 	return t ? 0 : -ENOENT;
 }
 
@@ -262,13 +262,13 @@ int swap_change_at(uint64_t id, uint32_t index, struct loader_change *ret_change
 	const struct swap_transaction *t;
 	int r = -ENOENT;
 
-	spin_lock(&swap_state.lock);
+	spin_lock_as(&swap_state.lock, swap_results);
 	t = swap_find(id);
 	if (t && index < t->result.n_changes) {
 		*ret_change = t->changes[index];
 		r = 0;
 	}
-	spin_unlock(&swap_state.lock);
+	spin_unlock_as(&swap_state.lock, swap_results);
 	return r;
 }
 
