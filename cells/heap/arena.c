@@ -20,15 +20,20 @@ static void unlink_arena(struct arenas *a, struct arena *arena) REQUIRES(a->lock
 	arena->next = NULL;
 }
 
-static void link_first(struct arenas *a, struct arena *arena) REQUIRES(a->lock)
+/* First, or behind the first one if that lies before it: low addresses are filled first. */
+static void link_early(struct arenas *a, struct arena *arena) REQUIRES(a->lock)
 {
-	arena->prev = NULL;
-	arena->next = a->head;
-	if (a->head)
-		a->head->prev = arena;
+	bool behind = a->head && a->head < arena && a->head->free_pages != ALL_FREE;
+	struct arena *before = behind ? a->head : NULL;
+	struct arena **place = before ? &before->next : &a->head;
+
+	arena->prev = before;
+	arena->next = *place;
+	if (arena->next)
+		arena->next->prev = arena;
 	else
 		a->tail = arena;
-	a->head = arena;
+	*place = arena;
 }
 
 static void link_last(struct arenas *a, struct arena *arena) REQUIRES(a->lock)
@@ -91,7 +96,7 @@ struct arena *span_give(struct arenas *a, struct slab *slab)
 
 	spin_lock(&a->lock);
 	if (arena->free_pages == 0)
-		link_first(a, arena);
+		link_early(a, arena);
 	arena->free_pages |= ((1u << slab->pages) - 1) << slab->page;
 	if (arena->free_pages == ALL_FREE) {
 		unlink_arena(a, arena);

@@ -15,13 +15,20 @@ static unsigned pages_of(unsigned stride)
 
 /* ---- slabs; the class is locked ---- */
 
+/*
+ * First, if it lies before the one that is, else behind that: so slabs at low addresses are filled
+ * first, those at high ones, which were added last, run empty, and their arenas can go.
+ */
 static void list_slab(struct size_class *c, struct slab *slab) REQUIRES(c->lock)
 {
-	slab->prev = NULL;
-	slab->next = c->partial;
-	if (c->partial)
-		c->partial->prev = slab;
-	c->partial = slab;
+	struct slab *before = c->partial && c->partial < slab ? c->partial : NULL;
+	struct slab **place = before ? &before->next : &c->partial;
+
+	slab->prev = before;
+	slab->next = *place;
+	if (slab->next)
+		slab->next->prev = slab;
+	*place = slab;
 	slab->listed = true;
 }
 
