@@ -17,15 +17,17 @@
 #if __STDC_HOSTED__
 static inline void section_begin(void)
 {
+	__atomic_store_n(&heap_cpu(heap_this_cpu())->inside, 1, __ATOMIC_SEQ_CST);
 }
 
 static inline struct cache *this_cache(void)
 {
-	return *heap_percpu(heap_this_cpu());
+	return __atomic_load_n(heap_percpu(heap_this_cpu()), __ATOMIC_SEQ_CST);
 }
 
 static inline bool section_leave(void)
 {
+	__atomic_store_n(&heap_cpu(heap_this_cpu())->inside, 0, __ATOMIC_RELEASE);
 	return false;
 }
 

@@ -22,11 +22,11 @@ unsigned heap_this_cpu(void)
 	return cpu;
 }
 
-void **heap_percpu(unsigned i)
+struct heap_cpu *heap_cpu(unsigned i)
 {
-	static void *places[GATE_MAX_CPUS];
+	static struct heap_cpu cpus[GATE_MAX_CPUS];
 
-	return &places[i];
+	return &cpus[i];
 }
 
 static uint64_t idle_pages; /* mapped for regions when nothing is allocated */

@@ -230,8 +230,18 @@ void cache_keep_closed(struct blocks *b, bool closed);
 
 /* This CPU, while masked, and what each CPU calls its cache. Unit tests say where they are. */
 #if __STDC_HOSTED__
+struct heap_cpu {
+	void *cache;
+	uint32_t inside; /* the section of cache.h; atomic */
+};
+
 unsigned heap_this_cpu(void);
-void **heap_percpu(unsigned cpu);
+struct heap_cpu *heap_cpu(unsigned cpu);
+
+static inline void **heap_percpu(unsigned cpu)
+{
+	return &heap_cpu(cpu)->cache;
+}
 #else
 static inline unsigned heap_this_cpu(void)
 {

@@ -20,11 +20,11 @@ unsigned heap_this_cpu(void)
 	return 0;
 }
 
-void **heap_percpu(unsigned i)
+struct heap_cpu *heap_cpu(unsigned i)
 {
-	static void *places[GATE_MAX_CPUS];
+	static struct heap_cpu cpus[GATE_MAX_CPUS];
 
-	return &places[i];
+	return &cpus[i];
 }
 
 static struct {

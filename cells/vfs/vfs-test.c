@@ -31,12 +31,16 @@ unsigned heap_this_cpu(void)
 	return 0;
 }
 
-void **heap_percpu(unsigned cpu);
-void **heap_percpu(unsigned cpu)
+struct heap_cpu {
+	void *cache;
+	uint32_t inside;
+};
+struct heap_cpu *heap_cpu(unsigned cpu);
+struct heap_cpu *heap_cpu(unsigned cpu)
 {
-	static void *places[GATE_MAX_CPUS];
+	static struct heap_cpu cpus[GATE_MAX_CPUS];
 
-	return &places[cpu];
+	return &cpus[cpu];
 }
 
 int iface_find(const char *interface, const char *name, struct iface *ret_handle)
