@@ -80,7 +80,7 @@ static int regions_begin(const struct wish *w, uint32_t *ret_slot)
 		return -ENOMEM;
 	r = slots_lock_with(w->n + 1);
 	if (r != 0)
-		return r;
+		return -ENOMEM;
 	r = extent_take(w->kind == MAPPED_CELL ? ARENA_WINDOW : ARENA_DYNAMIC,
 			(uint32_t)w->pages + (guarded ? MAPPED_STACK_GUARD_PAGES + 1 : 0),
 			guarded ? EXTENT_GUARDED : 0, w->align, &slot);
