@@ -118,11 +118,17 @@ static int64_t write(uint64_t deadline_ns)
 }
 CELL_PROVIDE(task_ops, waits_write) = {.run = write};
 
+/* Hands its unit on: two units at once would let the second one overtake on another CPU. */
 static int64_t take(uint64_t deadline_ns)
 {
 	int r = semaphore_wait(&waits()->semaphore, deadline_ns);
+	int64_t mine;
 
-	return r != 0 ? r : turn(TURN_SEMAPHORE);
+	if (r != 0)
+		return r;
+	mine = turn(TURN_SEMAPHORE);
+	r = semaphore_post(&waits()->semaphore);
+	return r < 0 ? r : mine;
 }
 CELL_PROVIDE(task_ops, waits_take) = {.run = take};
 
@@ -357,8 +363,8 @@ void blocked_finish(void)
 			join(i, -ETIMEDOUT);
 	}
 	serve_channels();
-	for (unsigned i = 0; i < 2; i++)
-		(void)semaphore_post(&w->semaphore);
+	if (semaphore_post(&w->semaphore) < 0)
+		waits_wrong("the semaphore takes no unit");
 	__atomic_store_n(&w->go, 1, __ATOMIC_RELEASE);
 	task_event_signal(&w->going);
 	for (unsigned i = 0; i < WAITS; i++) {
