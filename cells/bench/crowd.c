@@ -49,7 +49,7 @@ int bench_on_urgently(unsigned cpu, struct task_ops_h entry, void *arg)
 int bench_crowd(uint32_t n, unsigned cpu, struct task_ops_h entry, uint64_t arg)
 {
 	struct task_attr attr = {
-		.name = "bench crowd", .affinity = 1ull << cpu, .stack_bytes = BENCH_STACK};
+		.name = "bench crowd", .affinity = 1ull << cpu, .stack_bytes = TASK_STACK_MIN};
 	struct bench_state *s = bench_state();
 	int r = 0;
 

@@ -6,7 +6,6 @@
 #include <theseus/bench.h>
 #include <theseus/channel.h>
 
-#define BENCH_STACK (8u << 10) /* of tasks that come in thousands */
 #define BENCH_CROWD_MAX 10000u
 
 /* Two channels between the task that measures and its peer. */

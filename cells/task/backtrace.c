@@ -49,9 +49,6 @@ static __attribute__((noinline)) int trace(struct task_ref ref, uint64_t *ret_pc
 
 	if (!task || __atomic_load_n(&task->state, __ATOMIC_RELAXED) >= TASK_EXITED)
 		return -ESTALE;
-	if (task == current())
-		return (int)unwind_backtrace(NULL, task->head.stack_start, task->head.stack_end,
-					     ret_pcs, max);
 	registers(task, &regs);
 	return (int)unwind_backtrace(&regs, task->head.stack_start, task->head.stack_end, ret_pcs,
 				     max);
@@ -59,9 +56,14 @@ static __attribute__((noinline)) int trace(struct task_ref ref, uint64_t *ret_pc
 
 int task_backtrace(struct task_ref ref, uint64_t *ret_pcs, unsigned max)
 {
+	const struct task *self = current();
 	unsigned cpu;
-	int r = cpu_park_others(PARK_LIMIT_NS, &cpu);
+	int r;
 
+	if (self->slot == ref.slot && self->generation == ref.generation)
+		return (int)unwind_backtrace(NULL, self->head.stack_start, self->head.stack_end,
+					     ret_pcs, max);
+	r = cpu_park_others(PARK_LIMIT_NS, &cpu);
 	if (r < 0)
 		return r == -EBUSY ? -EAGAIN : r;
 	r = trace(ref, ret_pcs, max);

@@ -8,7 +8,8 @@ CELL_EXPORT(task_set_affinity);
 
 static bool is_valid(const struct task_attr *a, uint64_t cpus)
 {
-	return a->stack_bytes <= TASK_STACK_MAX && (!a->affinity || a->affinity & cpus) &&
+	return (!a->stack_bytes || a->stack_bytes >= TASK_STACK_MIN) &&
+	       a->stack_bytes <= TASK_STACK_MAX && (!a->affinity || a->affinity & cpus) &&
 	       a->priority >= SCHED_PRIORITY_MIN && a->priority <= SCHED_PRIORITY_MAX &&
 	       (a->restart == TASK_RESTART_NEVER || a->restart == TASK_RESTART_ON_FAULT);
 }

@@ -66,8 +66,6 @@ static void wrong_joins_are_refused(void)
 	CHECK_EQUAL(task_join(task, CLOCK_NEVER, &exit), -ESTALE);
 	CHECK_EQUAL(task_kill(task), -ESTALE);
 	CHECK_EQUAL(task_spawn(&attr, (struct task_ops_h){{0, 0}}, 0, &other), -EINVAL);
-	attr.stack_bytes = TASK_STACK_MAX + 1;
-	CHECK_EQUAL(task_spawn(&attr, (struct task_ops_h){{1, 1}}, 0, &other), -EINVAL);
 }
 
 #define MANY 700u /* more than two chunks of slots */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Values of each task, restarts, detaching, affinity, and many tasks at once. */
+#include <string.h>
 #include <theseus/heap.h>
 #include <theseus/mapped.h>
 #include <theseus/task.h>
@@ -319,6 +320,65 @@ static int affinity_moves_a_running_task(struct test *test)
 }
 CELL_PROVIDE(test_ops, task_affinity_moves_a_task) = {.run = affinity_moves_a_running_task};
 
+static int stacks_of_no_such_size_are_refused(struct test *test)
+{
+	static const size_t sizes[] = {1, PAGE_SIZE, TASK_STACK_MIN - 1, TASK_STACK_MAX + 1};
+	unsigned before = task_count();
+	struct task_ref task;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++)
+		TEST_CHECK(test, TASK_SPAWN(&task, IFACE(task_ops, task_test_returns), 0,
+					    .stack_bytes = sizes[i]) == -EINVAL);
+	TEST_CHECK(test, task_count() == before);
+	return TEST_PASSED;
+}
+CELL_PROVIDE(test_ops, task_stack_sizes_are_checked) = {.run = stacks_of_no_such_size_are_refused};
+
+#define PREEMPTIONS 15u /* of all together: as long as one is missing, all contend */
+
+/* Calls nothing meanwhile that would give way. Result: false, the others are through. */
+static bool run_until_preempted(void)
+{
+	struct task_info info;
+	uint64_t switches;
+	int r = task_describe(task_self(), &info);
+
+	for (switches = info.switches; r == 0 && info.switches == switches;) {
+		if (__atomic_load_n(&state.runs, __ATOMIC_RELAXED) >= PREEMPTIONS)
+			return false;
+		r = task_describe(task_self(), &info);
+	}
+	return r == 0;
+}
+
+static int64_t be_preempted(uint64_t arg)
+{
+	(void)arg;
+	while (run_until_preempted()) {
+		__atomic_add_fetch(&state.runs, 1, __ATOMIC_RELAXED);
+		task_yield();
+		if (task_sleep_until(clock_now_ns()) < 0)
+			return -1;
+	}
+	return 0;
+}
+CELL_PROVIDE(task_ops, task_test_preempted) = {.run = be_preempted};
+
+static int the_smallest_stack_is_enough(struct test *test)
+{
+	struct task_ref tasks[3];
+
+	begin();
+	for (unsigned i = 0; i < ARRAY_SIZE(tasks); i++)
+		TEST_CHECK(test, TASK_SPAWN(&tasks[i], IFACE(task_ops, task_test_preempted), 0,
+					    .affinity = 1, .stack_bytes = TASK_STACK_MIN) == 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(tasks); i++)
+		TEST_CHECK(test, join(tasks[i]).end == TASK_COMPLETED);
+	TEST_CHECK(test, state.runs >= PREEMPTIONS);
+	return TEST_PASSED;
+}
+CELL_PROVIDE(test_ops, task_smallest_stack_is_enough) = {.run = the_smallest_stack_is_enough};
+
 /* ---- many at once ---- */
 
 #define MANY 1000u
@@ -334,10 +394,11 @@ static int many_tasks_wait_and_are_listed(struct test *test)
 	TEST_CHECK(test, tasks != NULL);
 	for (unsigned i = 0; i < MANY; i++)
 		TEST_CHECK(test, TASK_SPAWN(&tasks[i], IFACE(task_ops, task_test_waits), i,
-					    .name = "one of many", .stack_bytes = 4096) == 0);
+					    .name = "one of many",
+					    .stack_bytes = TASK_STACK_MIN) == 0);
 	TEST_CHECK(test, task_count() >= before + MANY);
 	while (task_next(&cursor, &info) == 0)
-		listed += info.stack_bytes == 4096;
+		listed += strcmp(info.name, "one of many") == 0;
 	TEST_CHECK(test, listed == MANY);
 	task_event_signal(&state.go);
 	for (unsigned i = 0; i < MANY; i++)

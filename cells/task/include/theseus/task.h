@@ -40,6 +40,8 @@ struct task_ops {
 IFACE_DEFINE(task_ops);
 #define TASK_AGAIN INT64_MIN
 
+/* With less, an interrupt could find no room at a moment when a shallow task has done no wrong. */
+#define TASK_STACK_MIN (8u << 10)
 #define TASK_STACK_DEFAULT (16u << 10)
 #define TASK_STACK_MAX (64u << 10)
 #define TASK_ANY_CPU UINT64_MAX
@@ -57,7 +59,7 @@ enum task_restart {
 /* All zero: unnamed, default stack, any CPU, to be joined, not restarted. */
 struct task_attr {
 	const char *name;   /* copied, cut to TASK_NAME_MAX; NULL = the provider's name */
-	size_t stack_bytes; /* at most TASK_STACK_MAX, rounded up to pages; 0 = default */
+	size_t stack_bytes; /* TASK_STACK_MIN..MAX, rounded up to pages; 0 = default */
 	uint64_t affinity; /* bit n: may run on CPU n; 0 = TASK_ANY_CPU. CPUs not online are ignored
 			    */
 	int priority;      /* SCHED_PRIORITY_MIN..MAX; 0 = normal */
@@ -72,7 +74,7 @@ struct task_attr {
 
 /*
  * Starts a task at @entry with @arg. @attr may be NULL. Result: 0, -ENOMEM, -EAGAIN (all
- * slots taken), -EINVAL (entry is stale, no such CPU online, stack too large, no such priority
+ * slots taken), -EINVAL (entry is stale, no such CPU online, no such size of a stack, priority
  * or restart policy). Context: tasks.
  *
  * A task that is restarted keeps its id, its stack and its kill; what it held has been given
