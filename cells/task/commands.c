@@ -87,7 +87,7 @@ static int faults_run(struct command_io *io, int argc, const char *const *argv)
 			   (unsigned long long)id, (unsigned long long)(f.time_ns / 1000), f.reason,
 			   f.cell[0] ? f.cell : "?", f.function[0] ? f.function : "?",
 			   (unsigned long long)f.offset, (unsigned long long)f.cr2, f.task_name,
-			   f.cpu, f.outcome == UPCALL_HANDLER ? "handler detached" : "landed");
+			   f.cpu, f.outcome == UPCALL_HANDLER ? "handler ended" : "landed");
 	}
 	return 0;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <theseus/clock.h>
 #include <theseus/gate-call.h>
 #include <theseus/loader.h>
 #include <theseus/percpu-asm.h>
@@ -55,11 +56,20 @@ static int64_t call_handler(void *arg)
 	return 0;
 }
 
+/*
+ * A CPU without its timer is lost, and only the handler arms it again: it stays, and is called
+ * once more soon.
+ */
+#define TIMER_RETRY_NS (10 * CLOCK_MS)
+
 static void fault_of_handler(unsigned vector, uint64_t id)
 {
 	struct upcall_fault *fault = &upcall.faults[id % UPCALL_FAULTS_MAX];
 
-	(void)irq_detach(vector);
+	if (vector == GATE_VECTOR_TIMER)
+		gate_timer(clock_tsc_of_ns(clock_now_ns() + TIMER_RETRY_NS));
+	else
+		(void)irq_detach(vector);
 	upcall_fault_report(id);
 	spin_lock(&upcall.fault_lock);
 	if (fault->id == id)

@@ -14,7 +14,7 @@ static void count_irq(unsigned vector)
 
 	(void)vector;
 	if (s->handler_faults) {
-		s->handler_faults = 0;
+		s->handler_faults--;
 		faulty(ROLE_NULL);
 	}
 	if (task_id(task_self()) == s->victim && (s->stack_low == 0 || here < s->stack_low))
@@ -127,6 +127,52 @@ static void a_faulting_handler_is_detached(void)
 	CHECK_EQUAL(shared()->handled, 0);
 }
 
+/* In front of the task cell's own handler. */
+static void fault_at_timer(unsigned vector)
+{
+	struct shared *s = shared();
+	const struct irq_ops *ops = irq_ops_get(s->timer);
+
+	if (s->handler_faults) {
+		s->handler_faults--;
+		faulty(ROLE_NULL);
+	}
+	ops->handle(vector);
+}
+CELL_PROVIDE(irq_ops, tasktest_timer) = {.handle = fault_at_timer};
+
+/* While nobody else takes an interrupt: without its handler it would be lost. */
+static void replace_timer(struct irq_ops_h handler)
+{
+	unsigned cpu;
+
+	CHECK_EQUAL(cpu_park_others(CLOCK_S, &cpu), 0);
+	CHECK_EQUAL(irq_detach(GATE_VECTOR_TIMER), 0);
+	CHECK_EQUAL(irq_attach_timer(handler), 0);
+	cpu_release_others();
+}
+
+static void a_fault_leaves_the_timer_its_handler(void)
+{
+	uint64_t faults = upcall_fault_count();
+	struct upcall_fault fault = {.id = 0};
+
+	CHECK_EQUAL(iface_find("irq_ops", "task_timer", &shared()->timer.h), 0);
+	replace_timer(IFACE(irq_ops, tasktest_timer));
+	for (uint32_t n = 1; n <= 3; n++) {
+		shared()->handler_faults = n;
+		CHECK_EQUAL(task_sleep_until(clock_after(CLOCK_MS)), 0);
+		CHECK_EQUAL(shared()->handler_faults, 0);
+		faults += n;
+		CHECK_EQUAL(upcall_fault_count(), faults);
+	}
+	CHECK_EQUAL(upcall_fault_get(faults, &fault), 0);
+	CHECK_EQUAL(fault.outcome, UPCALL_HANDLER);
+	CHECK_EQUAL(irq_attach_timer(IFACE(irq_ops, tasktest)), -EBUSY);
+	replace_timer(shared()->timer);
+	CHECK_EQUAL(task_sleep_until(clock_after(CLOCK_MS)), 0);
+}
+
 static void parked_cpus_stand_still(void)
 {
 	struct task_ref spinner = start(ROLE_SPIN, 0, cpu_online() > 1 ? 2 : 1);
@@ -233,6 +279,7 @@ const struct test irq_tests[] = {
 	{"a storm of interrupts uses no stack", a_storm_of_interrupts_uses_no_stack, 2},
 	{"NMIs are counted and harmless", nmis_are_counted_and_harmless, 2},
 	{"a faulting handler is detached", a_faulting_handler_is_detached, 1},
+	{"a fault leaves the timer its handler", a_fault_leaves_the_timer_its_handler, 1},
 	{"parked CPUs stand still", parked_cpus_stand_still, 1},
 	{"a CPU that does not park is named", a_cpu_that_does_not_park_is_named, 2},
 	{"a fault of the parker releases the others", a_fault_of_the_parker_releases_the_others, 1},

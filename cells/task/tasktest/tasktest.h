@@ -66,7 +66,8 @@ struct shared {
 	uint64_t victim;    /* id of the task whose stack is watched */
 	uint64_t stack_low; /* lowest stack pointer that a handler ran on there */
 	uint32_t handled;
-	uint32_t handler_faults;
+	uint32_t handler_faults; /* so many from now on */
+	struct irq_ops_h timer;  /* the task cell's handler */
 	uint32_t failed_checks;
 	uint32_t stopped_service_fini, wakes_seen;
 	unsigned vector;

@@ -14,8 +14,8 @@ struct irq_ops {
 	/*
 	 * Runs masked on the interrupted task's stack, on whatever CPU got the interrupt.
 	 * Must not block; typically wakes a service or a task. Vectors arrive coalesced: one
-	 * call for one or more interrupts. A handler that faults is unwound, detached and
-	 * recorded.
+	 * call for one or more interrupts. A handler that faults is unwound, detached (but not
+	 * the timer's) and recorded.
 	 */
 	void (*handle)(unsigned vector);
 };
@@ -93,7 +93,7 @@ void cpu_park_times(struct cpu_park_times *ret_times);
 
 enum upcall_outcome {
 	UPCALL_LANDED = 1,  /* what switch_protect() called was ended: a task, a service's step */
-	UPCALL_HANDLER = 2, /* an interrupt handler was ended and detached */
+	UPCALL_HANDLER = 2, /* an interrupt handler was ended */
 };
 
 struct upcall_fault {
