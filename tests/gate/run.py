@@ -18,6 +18,10 @@ VMM_STATUS = {'poweroff': 0, 'reset': 10, 'gate-crash': 11, 'cell-crash': 12, 'o
 EXIT = {'poweroff': 0x10, 'reset': 0x11, 'gate-crash': 0x12, 'cell-crash': 0x13, 'ok': 0x20, 'fail': 0x21}
 
 
+# KVM on some hosts offers IA32_ARCH_CAPABILITIES and refuses it when QEMU passes it on.
+HOST_CPU = 'host,arch-capabilities=off'
+
+
 def kvm_usable():
     try:
         os.close(os.open('/dev/kvm', os.O_RDWR))
@@ -28,7 +32,7 @@ def kvm_usable():
 
 def qemu_command(args):
     cmd = [shutil.which('qemu-system-x86_64') or 'qemu-system-x86_64', '-M', args.machine,
-           '-accel', args.accel, '-cpu', args.cpu or ('host' if args.accel == 'kvm' else 'max'),
+           '-accel', args.accel, '-cpu', args.cpu or (HOST_CPU if args.accel == 'kvm' else 'max'),
            '-m', str(args.mem), '-smp', str(args.smp), '-nodefaults', '-no-user-config', '-display', 'none',
            '-no-reboot', '-serial', 'stdio', '-device', 'isa-debug-exit,iobase=0xf4', '-kernel', args.elf]
     append = args.append or ('cpus=%d' % args.smp if args.smp > 1 else '')

@@ -244,14 +244,18 @@ static void crash_tests(void)
 	}
 }
 
-/* The boot goes on beside the first service: what its tasks give back is not a test's. */
+/*
+ * The boot goes on beside the first service until all others wait: what tasks that end give back
+ * is not a test's.
+ */
 static bool is_booting(void)
 {
+	uint64_t self = task_id(task_self());
 	struct task_info task;
 	uint32_t cursor = 0;
 
 	while (task_next(&cursor, &task) == 0) {
-		if (strncmp(task.name, "boot", 4) == 0)
+		if (task.state != TASK_BLOCKED && task_id(task.task) != self)
 			return true;
 	}
 	return false;
