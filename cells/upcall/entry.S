@@ -85,6 +85,35 @@ x87_default:
 	pop_one %rax
 	.endm
 
+	/*
+	 * Saves the extended state below RBX, 64-byte aligned; clobbers RAX, RCX, RDX, RDI. The
+	 * header must be zero. So must be the gaps that XSAVE leaves: what an earlier call left
+	 * there would be taken for a pointer by the scan of stacks, again at each parking.
+	 */
+	.macro save_extended
+	movl %gs:PERCPU_XSAVE_BYTES, %eax
+	subq %rax, %rsp
+	andq $-64, %rsp
+	movq %rsp, %rdi
+	movq %rbx, %rcx
+	subq %rsp, %rcx
+	shrq $3, %rcx
+	xorl %eax, %eax
+	rep stosq
+	/* not all ones: where CPL 3 runs natively XCR0 can be the host's, with more in it */
+	movl %gs:PERCPU_XSAVE_MASK, %eax
+	xorl %edx, %edx
+	xsave64 (%rsp)
+	ldmxcsr mxcsr_default(%rip)
+	fldcw x87_default(%rip)
+	.endm
+
+	.macro restore_extended
+	movl %gs:PERCPU_XSAVE_MASK, %eax
+	xorl %edx, %edx
+	xrstor64 (%rsp)
+	.endm
+
 	.globl upcall_entry_irq, upcall_window, upcall_window_end
 	.hidden upcall_entry_irq, upcall_window, upcall_window_end
 	.type upcall_entry_irq, @function
@@ -114,7 +143,8 @@ upcall_entry_irq:
 	/*
 	 * All the stack that will be needed, while the slot still has the vector: a handler that
 	 * came to the guard page would lose its interrupt, and the CPU its timer. A fault here
-	 * makes it pending again (fault.c). In two steps, so that neither jumps over the guard.
+	 * extends the stack (reserve.c); if that cannot be, the interrupt becomes pending again.
+	 * In two steps, so that neither jumps over the guard.
 	 */
 	movl %gs:PERCPU_XSAVE_BYTES, %eax
 	negq %rax
@@ -127,30 +157,11 @@ upcall_entry_irq:
 handle:
 	movq %rsp, %rbx
 	.cfi_def_cfa_register %rbx
-	movl %gs:PERCPU_XSAVE_BYTES, %eax
-	subq %rax, %rsp
-	andq $-64, %rsp
-	/*
-	 * The header must be zero. So must be the gaps that XSAVE leaves: what an earlier call
-	 * left there would be taken for a pointer by the scan of stacks, again at each parking.
-	 */
-	movq %rsp, %rdi
-	movq %rbx, %rcx
-	subq %rsp, %rcx
-	shrq $3, %rcx
-	xorl %eax, %eax
-	rep stosq
-	/* not all ones: where CPL 3 runs natively XCR0 can be the host's, with more in it */
-	movl %gs:PERCPU_XSAVE_MASK, %eax
-	xorl %edx, %edx
-	xsave64 (%rsp)
-	ldmxcsr mxcsr_default(%rip)
-	fldcw x87_default(%rip)
+	save_extended
 	movl %r12d, %edi
-	call upcall_handle
-	movl %gs:PERCPU_XSAVE_MASK, %eax
-	xorl %edx, %edx
-	xrstor64 (%rsp)
+	movq %rbx, %rsi
+	call upcall_interrupt
+	restore_extended
 	movq %rbx, %rsp
 	.cfi_def_cfa_register %rsp
 	pop_gprs
@@ -197,6 +208,18 @@ upcall_entry_nmi:
 	.cfi_endproc
 	.size upcall_entry_nmi, . - upcall_entry_nmi
 
+	/* void upcall_probe(void): the same where upcalls are unmasked. */
+	.globl upcall_probe
+	.hidden upcall_probe
+	.type upcall_probe, @function
+	.balign 16
+upcall_probe:
+	.cfi_startproc
+	testb $0, -UPCALL_STACK_BYTES(%rsp)
+	ret
+	.cfi_endproc
+	.size upcall_probe, . - upcall_probe
+
 	/* On the CPU's fault stack; the slot stays busy until the handler leaves it. */
 	.globl upcall_entry_fault
 	.hidden upcall_entry_fault
@@ -212,11 +235,47 @@ upcall_entry_fault:
 	movq %gs:PERCPU_SCRATCH, %rax
 	movq %rax, (%rsp)
 	push_gprs
-	ldmxcsr mxcsr_default(%rip)
+	movl %gs:(CPU_IRQ + GATE_FRAME_BUSY), %eax
+	orl %gs:(CPU_NMI + GATE_FRAME_BUSY), %eax
+	jne in_entry
+	leaq upcall_probe(%rip), %rax
+	cmpq %rax, %gs:(CPU_FAULT + GATE_FRAME_RIP)
+	je in_entry
+ends:	ldmxcsr mxcsr_default(%rip)
 	fldcw x87_default(%rip)
 	movq %rsp, %rdi
 	call upcall_fault
 	ud2
+
+	/* What was interrupted has not had its extended state saved yet. */
+in_entry:
+	movq %rsp, %rbx
+	.cfi_def_cfa_register %rbx
+	save_extended
+	call upcall_fault_in_entry
+	movl %eax, %ecx
+	restore_extended
+	movq %rbx, %rsp
+	.cfi_def_cfa_register %rsp
+	testb %cl, %cl
+	je ends
+	/*
+	 * Goes on there, still masked. The slot is free as soon as its words are copied; an NMI
+	 * then uses only what lies below this stack's red zone, or that one's.
+	 */
+	movq %gs:(CPU_FAULT + GATE_FRAME_RSP), %rax
+	movq %gs:(CPU_FAULT + GATE_FRAME_RIP), %rcx
+	movq %rcx, -136(%rax)
+	movq %gs:(CPU_FAULT + GATE_FRAME_RFLAGS), %rcx
+	movq %rcx, -144(%rax)
+	subq $144, %rax
+	movq %rax, FRAME_RFLAGS(%rsp)
+	pop_gprs
+	movl $0, %gs:(CPU_FAULT + GATE_FRAME_BUSY)
+	decl %gs:CPU_MASK
+	movq (%rsp), %rsp
+	popfq
+	ret $128
 	.cfi_endproc
 	.size upcall_entry_fault, . - upcall_entry_fault
 

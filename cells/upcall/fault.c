@@ -109,6 +109,13 @@ static void find_reason(struct upcall_fault *fault)
 	strlcpy(fault->reason, reason, sizeof(fault->reason));
 }
 
+/* The page fault is in the guard below @task's stack. */
+static bool is_overflow(const struct task_head *task, const struct gate_frame *frame)
+{
+	return task && frame->vector == VECTOR_PF && frame->cr2 < task->stack_start &&
+	       task->stack_start - frame->cr2 <= MAPPED_STACK_GUARD_PAGES * PAGE_SIZE;
+}
+
 static void describe(struct upcall_fault *fault, const struct gate_frame *frame,
 		     const struct upcall_regs *regs)
 {
@@ -127,13 +134,11 @@ static void describe(struct upcall_fault *fault, const struct gate_frame *frame,
 		.vector = (uint32_t)frame->vector,
 		.cpu = percpu_cpu(),
 		.outcome = UPCALL_LANDED,
+		.stack_overflow = is_overflow(task, frame),
 	};
 	if (task) {
 		fault->task = task->id;
 		memcpy(fault->task_name, task->name, sizeof(fault->task_name));
-		fault->stack_overflow =
-			frame->vector == VECTOR_PF && frame->cr2 < task->stack_start &&
-			task->stack_start - frame->cr2 <= MAPPED_STACK_GUARD_PAGES * PAGE_SIZE;
 	}
 	locate(fault);
 	find_reason(fault);
@@ -152,9 +157,21 @@ static uint64_t record(const struct upcall_fault *fault)
 	return id;
 }
 
+bool upcall_fault_in_entry(void)
+{
+	const struct gate_frame *frame = &percpu_self()->fault;
+	struct task_head *task = percpu_read(task);
+
+	if (!is_overflow(task, frame) || reserve_take(task, UPCALL_RESERVE_INTERRUPT_PAGES) < 0)
+		return false;
+	/* it returns by way of its stack */
+	return frame->rsp <= task->stack_end &&
+	       frame->rsp >= task->stack_start + UPCALL_RETURN_BYTES;
+}
+
 /*
- * An interrupt or NMI whose entry hit the guard page was not handled: the interrupt becomes
- * pending again, so that landing takes it.
+ * An interrupt or NMI whose entry found no room, though the stack was extended or could not be,
+ * was not handled: the interrupt becomes pending again, so that landing takes it.
  */
 static void put_back(struct gate_cpu *cpu)
 {
@@ -265,7 +282,7 @@ static struct upcall_start *place(struct task_head *task, uint64_t sp)
 
 	if (sp > task->stack_end || sp % 8)
 		return NULL;
-	if (at < task->stack_start + need && reserve_take(task) < 0)
+	if (at < task->stack_start + need && reserve_take(task, UPCALL_RESERVE_PAGES) < 0)
 		return NULL;
 	return at < task->stack_start + need ? NULL : (struct upcall_start *)(uintptr_t)at;
 }

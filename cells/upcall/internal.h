@@ -21,6 +21,7 @@ struct upcall_park {
 
 /* Memory for one stack that has overflowed: reserve.c. */
 #define UPCALL_RESERVE_PAGES (MAPPED_STACK_GUARD_PAGES - 1)
+#define UPCALL_RESERVE_INTERRUPT_PAGES 2u /* of them, so that an interrupt has room */
 #define UPCALL_RESERVES_PER_CPU 2u
 #define UPCALL_RESERVES (GATE_MAX_CPUS * UPCALL_RESERVES_PER_CPU)
 
@@ -55,6 +56,9 @@ struct upcall_regs {
 	uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax;
 };
 
+/* Where `popfq; ret $128` finds what it needs, below the RSP that it leaves. */
+#define UPCALL_RETURN_BYTES 144u
+
 /* ---- fault.c ---- */
 /* Adds to the record @id where its stack was. On that stack, or another. */
 void upcall_fault_trace(uint64_t id, const struct unwind_regs *regs);
@@ -66,6 +70,8 @@ struct upcall_start {
 	uint64_t fault; /* id */
 };
 _Static_assert(sizeof(struct upcall_start) % 16 == 0, "it is pushed on an aligned stack");
+/* Whether some part of the running task's stack is being unwound, by whomever. */
+bool upcall_unwinding_any(void);
 /* The landing is unwound to from now on; locks are released, the depth is its own + 1. Masked. */
 void upcall_unwind_begin(struct percpu_landing *landing, int result, uint64_t value);
 /* On the faulted stack, below what faulted, after upcall_unwind_begin(). */
@@ -75,13 +81,17 @@ void upcall_unwind_failed(struct percpu_landing *landing) __attribute__((noretur
 
 /* ---- reserve.c ---- */
 int reserve_prepare(unsigned cpu) MUST_USE;
-/* Extends the stack of a task downwards. Result: 0; -EBUSY it has been; -ENOMEM, the gate's. */
-int reserve_take(struct task_head *task) MUST_USE;
+/*
+ * Extends the stack of a task downwards, to @pages (at most UPCALL_RESERVE_PAGES) in all.
+ * Result: 0; -EBUSY it has been; -ENOMEM, the gate's.
+ */
+int reserve_take(struct task_head *task, unsigned pages) MUST_USE;
 /* Undoes that unless the caller or @sp still stands there, or near. Masked, as the task. */
 void reserve_give(struct task_head *task, uint64_t sp);
 
 /* ---- entry.S ---- */
 extern const char upcall_window[], upcall_window_end[];
+void upcall_probe(void); /* faults unless there is stack for what handles interrupts */
 void upcall_entry_irq(void);
 void upcall_entry_nmi(void);
 void upcall_entry_fault(void);
@@ -89,8 +99,13 @@ void upcall_entry_last(void);
 void upcall_park_spin(const uint32_t *word, uint32_t value);
 
 /* ---- called by entry.S ---- */
-/* An interrupt at depth 0; @vector 0: only what is pending. Runs at depth 1. */
-void upcall_handle(uint32_t vector);
+/* An interrupt at depth 0; @vector 0: only what is pending. Runs at depth 1. @frame borrowed. */
+void upcall_interrupt(uint32_t vector, const struct upcall_regs *frame);
+/*
+ * What faulted is the entry of an interrupt or NMI, or upcall_probe. On the fault stack, depth
+ * raised by one. Result: it goes on where it was, the stack has more room.
+ */
+bool upcall_fault_in_entry(void);
 /* On the fault stack, depth raised by one; lands somewhere else. @regs borrowed. */
 void upcall_fault(const struct upcall_regs *regs) __attribute__((noreturn));
 void upcall_last(void) __attribute__((noreturn));

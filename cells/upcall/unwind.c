@@ -71,6 +71,15 @@ static void on_frame(struct unwind *unwind, uint64_t sp, bool end)
 		upcall_unwind_failed(landing);
 }
 
+bool upcall_unwinding_any(void)
+{
+	const struct percpu_landing *landing = percpu_read(landing);
+
+	while (landing && !landing->unwinding)
+		landing = landing->outer;
+	return landing;
+}
+
 void upcall_unwind_begin(struct percpu_landing *landing, int result, uint64_t value)
 {
 	landing->result = result;

@@ -112,7 +112,7 @@ static void take_pending(void)
 	}
 }
 
-void upcall_handle(uint32_t vector)
+static void handle(uint32_t vector)
 {
 	const struct preempt_ops *preempt;
 
@@ -127,18 +127,27 @@ void upcall_handle(uint32_t vector)
 		preempt->preempt();
 }
 
+void upcall_interrupt(uint32_t vector, const struct upcall_regs *frame)
+{
+	struct task_head *task = percpu_read(task);
+
+	if (task && task->reserve && !upcall_unwinding_any())
+		reserve_give(task, (uintptr_t)frame);
+	handle(vector);
+}
+
 /*
  * upcall_unmask() came to depth 0 and saw the flag. If there is not enough stack to handle
- * anything, it faults before a vector was taken: they are handled where that lands.
+ * anything, the probe faults before a vector was taken.
  */
 static void pending_at_unmask(void)
 {
 	uint32_t mask;
 
-	STACK_ROOM(UPCALL_STACK_BYTES);
+	upcall_probe();
 	do {
 		upcall_mask();
-		upcall_handle(0);
+		handle(0);
 		__asm__ volatile("decl %%gs:0" ::: "memory", "cc");
 		__asm__ volatile("mov %%gs:0, %0" : "=r"(mask)::"memory");
 	} while (mask == GATE_MASK_PENDING);

@@ -20,7 +20,8 @@ struct task_head {
 	uint64_t stack_start, stack_end; /* [start, end) without guard pages */
 	char name[TASK_NAME_MAX];
 	uint32_t unwind_failures; /* unwindings of this task that were given up */
-	uint32_t reserve;  /* of the upcall cell: what its stack is extended with; 0 = nothing */
+	/* Of the upcall cell: what its stack is extended with, and by how much; 0 = nothing */
+	uint16_t reserve, reserve_pages;
 	/* Of other cells, all zero at first: */
 	uint64_t sync[32];   /* theseus/sync.h: the locks it holds and waits for */
 	uint64_t channel[2]; /* the channel cell: the record it waits with */

@@ -28,9 +28,9 @@ enum mapped_kind {
 
 /*
  * Below a stack, above it is one. The upcall cell maps all but the lowest for a while when a
- * stack has overflowed.
+ * stack has overflowed, and the highest when an interrupt found no room.
  */
-#define MAPPED_STACK_GUARD_PAGES 5u
+#define MAPPED_STACK_GUARD_PAGES 7u
 
 /* Owned handle of a region. {0} is none. */
 struct mapped {
