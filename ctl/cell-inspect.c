@@ -9,25 +9,34 @@
 #include "bundle/bundle.h"
 #include "cell-files.h"
 #include "commands.h"
+#include "pack/barrier.h"
 #include "pack/object.h"
 #include "table.h"
 #include "util.h"
 
 typedef struct json_object json;
 
+struct inspected_cell {
+	struct object object;
+	struct barrier *barriers; /* owned */
+	size_t n_barriers;
+};
+
 /* An opened bundle with its parsed objects. */
 struct inspected {
 	const char *file;
 	struct bundle *bundle;
-	struct object *objects; /* one a cell */
+	struct inspected_cell *cells;
 	size_t n;
 };
 
 static void inspected_done(struct inspected *i)
 {
-	for (size_t k = 0; k < i->n; k++)
-		object_done(&i->objects[k]);
-	free(i->objects);
+	for (size_t k = 0; k < i->n; k++) {
+		object_done(&i->cells[k].object);
+		free(i->cells[k].barriers);
+	}
+	free(i->cells);
 	bundle_free(i->bundle);
 }
 
@@ -202,7 +211,24 @@ static void text_report(const Theseus__Cell *m)
 	}
 }
 
-static void text_cell_file(const struct bundle_cell *cell, const struct object *o)
+static void text_barriers(const struct inspected_cell *c)
+{
+	__attribute__((cleanup(buf_done))) struct buf line = {0};
+
+	for (size_t i = 0; i < c->n_barriers; i++) {
+		const struct barrier *b = &c->barriers[i];
+
+		line.len = 0;
+		buf_printf(&line, "%s at .text+%#llx, %llu bytes",
+			   b->function ? b->function : "code without a symbol",
+			   (unsigned long long)b->at, (unsigned long long)b->bytes);
+		text_field(i ? "" : "barriers", buf_str(&line));
+	}
+	if (!c->n_barriers)
+		text_field("barriers", "none");
+}
+
+static void text_cell_file(const struct bundle_cell *cell, const struct inspected_cell *c)
 {
 	const Theseus__Cell *m = cell->manifest;
 	CLEANUP_FREE char *sha256 = hex(m->sha256.data, m->sha256.len);
@@ -231,7 +257,8 @@ static void text_cell_file(const struct bundle_cell *cell, const struct object *
 	for (size_t i = 0; i < m->n_consumes; i++)
 		text_field(i ? "" : "consumes", m->consumes[i]);
 	text_report(m);
-	text_sections(o);
+	text_barriers(c);
+	text_sections(&c->object);
 	text_symbols(m);
 }
 
@@ -256,7 +283,7 @@ static void text_inspected(const struct inspected *i)
 	for (size_t k = 0; k < i->n; k++) {
 		struct bundle_cell cell = bundle_cell_at(i->bundle, k);
 
-		text_cell_file(&cell, &i->objects[k]);
+		text_cell_file(&cell, &i->cells[k]);
 	}
 }
 
@@ -404,7 +431,24 @@ static json *json_report(const Theseus__SafetyReport *r)
 	return o;
 }
 
-static void fill_cell(json *o, const struct bundle_cell *cell, const struct object *object)
+static json *json_barriers(const struct inspected_cell *c)
+{
+	json *list = json_object_new_array();
+
+	for (size_t i = 0; i < c->n_barriers; i++) {
+		const struct barrier *b = &c->barriers[i];
+		json *row = json_object_new_object();
+
+		json_object_object_add(row, "function",
+				       b->function ? json_text(b->function) : NULL);
+		json_object_object_add(row, "text_offset", json_object_new_uint64(b->at));
+		json_object_object_add(row, "bytes", json_object_new_uint64(b->bytes));
+		json_object_array_add(list, row);
+	}
+	return list;
+}
+
+static void fill_cell(json *o, const struct bundle_cell *cell, const struct inspected_cell *c)
 {
 	const Theseus__Cell *m = cell->manifest;
 	json *grants = json_object_new_array();
@@ -433,7 +477,8 @@ static void fill_cell(json *o, const struct bundle_cell *cell, const struct obje
 	add_exports(o, m);
 	add_imports(o, m);
 	add_interfaces(o, m);
-	json_object_object_add(o, "sections", json_sections(object));
+	json_object_object_add(o, "unwind_barriers", json_barriers(c));
+	json_object_object_add(o, "sections", json_sections(&c->object));
 }
 
 /* A bundle of one cell, the common case, has that cell's fields at the top as well. */
@@ -465,10 +510,10 @@ static void json_inspected(const struct inspected *i)
 		struct bundle_cell cell = bundle_cell_at(i->bundle, k);
 		json *row = json_object_new_object();
 
-		fill_cell(row, &cell, &i->objects[k]);
+		fill_cell(row, &cell, &i->cells[k]);
 		json_object_array_add(cells, row);
 		if (i->n == 1)
-			fill_cell(o, &cell, &i->objects[k]);
+			fill_cell(o, &cell, &i->cells[k]);
 	}
 	json_object_object_add(o, "cells", cells);
 	(void)puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
@@ -478,13 +523,21 @@ static void json_inspected(const struct inspected *i)
 
 /* ---- the command ---- */
 
+static int inspect_cell(const char *name, const struct bundle_cell *cell, struct inspected_cell *c,
+			struct reasons *reasons)
+{
+	int r = object_parse(name, cell->object, cell->size, &c->object, reasons);
+
+	return r < 0 ? r : barriers_find(name, &c->object, &c->barriers, &c->n_barriers, reasons);
+}
+
 static int open_objects(struct inspected *i, struct reasons *reasons)
 {
 	size_t n = bundle_n_cells(i->bundle);
 	int all = 0;
 
-	i->objects = calloc(n, sizeof(*i->objects));
-	if (!i->objects)
+	i->cells = calloc(n, sizeof(*i->cells));
+	if (!i->cells)
 		return -ENOMEM;
 	i->n = n;
 	for (size_t k = 0; k < n; k++) {
@@ -496,7 +549,7 @@ static int open_objects(struct inspected *i, struct reasons *reasons)
 			name = NULL;
 			return -ENOMEM;
 		}
-		r = object_parse(name, cell.object, cell.size, &i->objects[k], reasons);
+		r = inspect_cell(name, &cell, &i->cells[k], reasons);
 		all = r < 0 ? r : all;
 	}
 	return all;

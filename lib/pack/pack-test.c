@@ -7,6 +7,7 @@
 
 #include <sodium.h>
 
+#include "barrier.h"
 #include "bundle/bundle.h"
 #include "object.h"
 #include "pack.h"
@@ -405,6 +406,46 @@ static void test_archive(void **state)
 	buf_done(&said);
 }
 
+/* What its authors gave no unwind information is where unwinding ends; the rest is described. */
+static void test_archive_barrier(void **state)
+{
+	char path[TEST_PATH], f[TEST_PATH], cmd[] = "ar", mode[] = "rc";
+	struct packed p = {0};
+	struct reasons reasons = {0};
+	struct barrier *barriers;
+	struct buf said = {0};
+	struct object o;
+	size_t n;
+
+	(void)state;
+	test_compile(dir, "f",
+		     ".text\n.globl foreign\n.type foreign, @function\nforeign: jmp inner\n"
+		     ".size foreign, . - foreign\n.balign 16\n"
+		     ".type inner, @function\ninner: ret\n.size inner, . - inner\n",
+		     "-xassembler-with-cpp", includes);
+	test_compile(dir, "a",
+		     HEAD "int foreign(int);\nCELL_EXPORT(probe_wait);\n"
+			  "int probe_wait(uint64_t n) { return foreign((int)n) + 1; }\n",
+		     "-ffunction-sections", includes);
+	(void)snprintf(path, sizeof(path), "%s/libraw.a", dir);
+	(void)snprintf(f, sizeof(f), "%s/f.o", dir);
+	(void)unlink(path);
+	assert_int_equal(child_run((char *[]){cmd, mode, path, f, NULL}, &said), 0);
+	if (pack_objects(false, path, &p, &reasons) < 0)
+		fail_msg("%s", reasons_first(&reasons));
+	o = parse_packed(&p.object);
+	assert_int_equal(barriers_find("packed", &o, &barriers, &n, NULL), 0);
+	assert_int_equal(n, 2);
+	assert_string_equal(barriers[0].function, "foreign");
+	assert_int_equal(barriers[0].at, find_symbol(&o, "foreign")->value);
+	assert_string_equal(barriers[1].function, "inner");
+	assert_int_equal(barriers[1].bytes, 1);
+	free(barriers);
+	object_done(&o);
+	packed_done(&p);
+	buf_done(&said);
+}
+
 /* Its writable data joins the state, whose schema then is that of these archives. */
 static void test_archive_state(void **state)
 {
@@ -570,6 +611,8 @@ static const struct refusal {
 	{"bad-info", "another SDK", NULL,
 	 "#include <probe.h>\nchar x[7] __attribute__((section(\".theseus.info\"))) = \"x\";\n",
 	 NULL},
+	{"bad-object", "a.c: section .eh_frame is malformed", NULL,
+	 HEAD "__asm__(\".section .eh_frame, \\\"a\\\", @progbits\\n.long 99\\n\");\n", NULL},
 	{"link-failed", "multiple definition", NULL, HEAD "int twice(void) { return 1; }\n",
 	 "int twice(void) { return 2; }\n"},
 };
@@ -718,13 +761,21 @@ static void test_inputs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_manifest),      cmocka_unit_test(test_object),
-		cmocka_unit_test(test_deterministic), cmocka_unit_test(test_debug),
-		cmocka_unit_test(test_schema),        cmocka_unit_test(test_incomplete_type),
-		cmocka_unit_test(test_unwinder),      cmocka_unit_test(test_archive_state),
-		cmocka_unit_test(test_got),           cmocka_unit_test(test_archive),
-		cmocka_unit_test(test_refusals),      cmocka_unit_test(test_safety),
-		cmocka_unit_test(test_no_types),      cmocka_unit_test(test_all_reasons),
+		cmocka_unit_test(test_manifest),
+		cmocka_unit_test(test_object),
+		cmocka_unit_test(test_deterministic),
+		cmocka_unit_test(test_debug),
+		cmocka_unit_test(test_schema),
+		cmocka_unit_test(test_incomplete_type),
+		cmocka_unit_test(test_unwinder),
+		cmocka_unit_test(test_archive_state),
+		cmocka_unit_test(test_got),
+		cmocka_unit_test(test_archive),
+		cmocka_unit_test(test_archive_barrier),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_safety),
+		cmocka_unit_test(test_no_types),
+		cmocka_unit_test(test_all_reasons),
 		cmocka_unit_test(test_inputs),
 	};
 

@@ -7,6 +7,8 @@
 
 #include <sodium.h>
 
+#include "barrier.h"
+
 const struct abi_entry *pack_declared(const struct pack *p, enum abi_kind kind, const char *name)
 {
 	const struct abi_entry *e = NULL;
@@ -100,6 +102,17 @@ static int write_debug(struct pack *p, struct buf *out)
 	return r;
 }
 
+/* What the loader would refuse is refused where its author sees it. */
+static int check_frames(struct pack *p)
+{
+	struct barrier *barriers = NULL;
+	size_t n;
+	int r = barriers_find(p->files[0].path, &p->out, &barriers, &n, p->reasons);
+
+	free(barriers);
+	return r;
+}
+
 static int pack_all(struct pack *p, struct packed *out)
 {
 	int r = pack_link(p), all;
@@ -114,6 +127,8 @@ static int pack_all(struct pack *p, struct packed *out)
 	if (all < 0)
 		return all;
 	r = pack_emit(p);
+	if (r == 0)
+		r = check_frames(p);
 	if (r == 0)
 		r = object_write(&p->out, &out->object);
 	if (r == 0)

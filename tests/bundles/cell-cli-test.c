@@ -138,6 +138,49 @@ static void test_build_unsafe(void **state)
 	buf_done(&out);
 }
 
+/* Functions that no unwind information covers are listed; the project's own cells have none. */
+static void test_inspect_barriers(void **state)
+{
+	static const char source[] =
+		"#include <theseus/cell.h>\n"
+		"CELL_INFO(.name = \"x\", .version = \"1.0.0\", .safety = CELL_UNSAFE,\n"
+		"\t.unsafe_reason = \"assembly\");\n"
+		"__asm__(\".type raw, @function\\nraw: ret\\n.size raw, . - raw\");\n";
+	char file[TEST_PATH], out_file[TEST_PATH];
+	struct json_object *o, *list = NULL, *row;
+	struct buf out = {0};
+
+	(void)state;
+	path_in(out_file, dir, "x.cells");
+	path_in(file, dir, "x.c");
+	test_write(dir, "x.c", source);
+	assert_int_equal(run(&out, "cell", "build", file, "-o", out_file, NULL), 0);
+	buf_done(&out);
+	assert_int_equal(run(&out, "cell", "inspect", out_file, NULL, NULL, NULL), 0);
+	assert_non_null(strstr(buf_str(&out), "barriers     raw at .text+0, 1 bytes"));
+	buf_done(&out);
+	o = inspect(out_file);
+	assert_int_equal(length_of(o, "unwind_barriers"), 1);
+	assert_true(json_object_object_get_ex(o, "unwind_barriers", &list));
+	row = json_object_array_get_idx(list, 0);
+	assert_string_equal(text_of(row, "function"), "raw");
+	assert_string_equal(text_of(row, "text_offset"), "0");
+	assert_string_equal(text_of(row, "bytes"), "1");
+	json_object_put(o);
+
+	path_in(file, build_dir, "cells/boot.cells");
+	o = inspect(file);
+	assert_true(json_object_object_get_ex(o, "cells", &list));
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+		assert_int_equal(length_of(json_object_array_get_idx(list, i), "unwind_barriers"),
+				 0);
+	json_object_put(o);
+	path_in(file, build_dir, "cells/greeter-v1.cells");
+	assert_int_equal(run(&out, "cell", "inspect", file, NULL, NULL, NULL), 0);
+	assert_non_null(strstr(buf_str(&out), "barriers     none"));
+	buf_done(&out);
+}
+
 static void test_inspect(void **state)
 {
 	char file[TEST_PATH];
@@ -213,6 +256,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_build_refusals),
 		cmocka_unit_test(test_build_unsafe),
 		cmocka_unit_test(test_inspect),
+		cmocka_unit_test(test_inspect_barriers),
 		cmocka_unit_test(test_inspect_bad),
 	};
 	int r;

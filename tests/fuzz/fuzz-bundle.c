@@ -11,6 +11,7 @@
 #include "bundle/ar.h"
 #include "bundle/bundle.h"
 #include "fuzz.h"
+#include "pack/barrier.h"
 #include "pack/object.h"
 
 static void check_object(const struct object *o, size_t size)
@@ -28,6 +29,23 @@ static void check_object(const struct object *o, size_t size)
 			   o->symbols[i].section < o->n_sections);
 }
 
+static void check_barriers(const struct object *o)
+{
+	uint32_t text = object_section_find(o, ".text");
+	struct barrier *barriers;
+	uint64_t end = 0;
+	size_t n;
+
+	if (barriers_find("input", o, &barriers, &n, NULL) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		FUZZ_CHECK(barriers[i].at >= end && barriers[i].bytes > 0);
+		end = barriers[i].at + barriers[i].bytes;
+		FUZZ_CHECK(end <= o->sections[text].size);
+	}
+	free(barriers);
+}
+
 static void try_object(const uint8_t *data, size_t size)
 {
 	struct object o, again;
@@ -36,6 +54,7 @@ static void try_object(const uint8_t *data, size_t size)
 	if (object_parse("input", data, size, &o, NULL) < 0)
 		return;
 	check_object(&o, size);
+	check_barriers(&o);
 	if (object_write(&o, &out) == 0 &&
 	    object_parse("output", out.data, out.len, &again, NULL) == 0) {
 		FUZZ_CHECK(again.n_sections == o.n_sections && again.n_symbols == o.n_symbols);
