@@ -5,6 +5,7 @@
  */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <theseus/command.h>
 #include <theseus/loader.h>
 
@@ -41,31 +42,56 @@ static void owner_name(struct cell_ref owner, char ret_name[CELL_NAME_MAX])
 	snprintf(ret_name, CELL_NAME_MAX, "-");
 }
 
-static int ps_run(struct command_io *io, int argc, const char *const *argv)
+/* A row, and what is said when more follow. */
+#define PS_ROW_MAX 256u
+#define PS_MORE_MAX 64u
+
+static void print_task(struct command_io *io, const struct task_info *task)
 {
 	char owner[CELL_NAME_MAX];
-	struct task_info task;
-	uint32_t cursor = 0;
 
-	(void)argv;
-	if (argc != 1) {
-		task_print(io, "usage: ps\n");
-		return 2;
-	}
+	owner_name(task->owner, owner);
+	task_print(io, "%#-12llx %-20s %-9s %3u %12llu %10llu %6llu  %s\n",
+		   (unsigned long long)task_id(task->task), task->name,
+		   task->running ? "running" : task_state_name(task->state), task->cpu,
+		   (unsigned long long)(task->cpu_time_ns / 1000),
+		   (unsigned long long)task->switches, (unsigned long long)task->stack_used, owner);
+}
+
+/* As many as the output holds: thousands would not fit. @from goes on where it ended. */
+static void print_tasks(struct command_io *io, uint32_t from)
+{
+	struct task_info task;
+
 	task_print(io, "%-12s %-20s %-9s %3s %12s %10s %6s  %s\n", "ID", "NAME", "STATE", "CPU",
 		   "TIME/us", "SWITCHES", "STACK", "CELL");
-	while (task_next(&cursor, &task) == 0) {
-		owner_name(task.owner, owner);
-		task_print(io, "%#-12llx %-20s %-9s %3u %12llu %10llu %6llu  %s\n",
-			   (unsigned long long)task_id(task.task), task.name,
-			   task.running ? "running" : task_state_name(task.state), task.cpu,
-			   (unsigned long long)(task.cpu_time_ns / 1000),
-			   (unsigned long long)task.switches, (unsigned long long)task.stack_used,
-			   owner);
+	for (uint32_t next = from; task_next(&next, &task) == 0; from = next) {
+		if (io->size - io->used < PS_ROW_MAX + PS_MORE_MAX) {
+			task_print(io, "more: ps %u\n", from);
+			return;
+		}
+		print_task(io, &task);
 	}
+}
+
+static int ps_run(struct command_io *io, int argc, const char *const *argv)
+{
+	unsigned long from = 0;
+	char *end = NULL;
+
+	if (argc == 2)
+		from = strtoul(argv[1], &end, 10);
+	if (argc > 2 || (argc == 2 && (end == argv[1] || *end || from > UINT32_MAX))) {
+		task_print(io, "usage: ps [FROM]\n");
+		return 2;
+	}
+	print_tasks(io, (uint32_t)from);
 	return 0;
 }
-CELL_PROVIDE(command_ops, ps) = {.run = ps_run, .help = "tasks with state, CPU and time"};
+CELL_PROVIDE(command_ops, ps) = {
+	.run = ps_run,
+	.help = "[FROM]  tasks with state, CPU and time; some, and where they go on",
+};
 
 static int faults_run(struct command_io *io, int argc, const char *const *argv)
 {
