@@ -10,6 +10,7 @@
 
 #define REOPEN_MAX 3
 #define DOMAIN_OPEN_LIMIT_NS (10 * NS_PER_SEC)
+#define FOR_EVER_NS (1000ull * DURATION_MAX_NS)
 
 /* ---- frames; results are 0 or -errno ---- */
 
@@ -533,6 +534,17 @@ int client_post_vm(struct client *cl, const Theseus__VmRequest *req, uint64_t *r
 		return r;
 	r = post_vm(cl, req, now_ns() + CLIENT_LIMIT_NS, ret_id);
 	return r ? client_fail(cl, r, CLIENT_LIMIT_NS) : 0;
+}
+
+int client_post_wait(struct client *cl, uint64_t *ret_id)
+{
+	Theseus__VmRequest req = THESEUS__VM_REQUEST__INIT;
+	Theseus__VmWait wait = THESEUS__VM_WAIT__INIT;
+
+	wait.time_limit_ns = FOR_EVER_NS;
+	req.body_case = THESEUS__VM_REQUEST__BODY_WAIT;
+	req.wait = &wait;
+	return client_post_vm(cl, &req, ret_id);
 }
 
 /* Unpacks an answer of theseus-vmm and checks its status. Result: exit status. */

@@ -75,6 +75,9 @@ int client_call_vm(struct client *cl, const Theseus__VmRequest *req, uint64_t li
 /* Sends a request to theseus-vmm and does not wait: client_wait() reports its answer. */
 int client_post_vm(struct client *cl, const Theseus__VmRequest *req, uint64_t *ret_id);
 
+/* Has theseus-vmm answer with VmExit when the VM ends, whenever that is. */
+int client_post_wait(struct client *cl, uint64_t *ret_id);
+
 /* Console bytes to theseus-vmm (after VmConsole). */
 int client_send_console(struct client *cl, const uint8_t *data, size_t len);
 

@@ -28,6 +28,11 @@ static const struct ctl_option stop_options[] = {
 	{NULL},
 };
 
+static const struct ctl_option console_options[] = {
+	{"timeout", 0, "T", "how long a line of a script may take (default: 60s)"},
+	{NULL},
+};
+
 static const struct ctl_option log_options[] = {
 	{"follow", 'f', NULL, "wait for more"},
 	{"since", 0, "T", "only the records of the last T, as in 30s"},
@@ -92,7 +97,8 @@ const struct ctl_command ctl_commands[] = {
 	{"status", "", 0, 0, 0, status_options, "state of a VM and of its guest", cmd_status},
 	{"stop", "", 0, 0, 0, stop_options, "asks the guest to shut down", cmd_stop},
 	{"kill", "", 0, 0, 0, NULL, "ends the VM at once", cmd_kill},
-	{"console", "", 0, 0, 0, NULL, "attaches to the guest's console; ^] detaches", cmd_console},
+	{"console", "", 0, 0, 0, console_options,
+	 "attaches to the guest's console, ^] detaches; or runs a script on it", cmd_console},
 	{"log", "", 0, 0, 0, log_options, "the guest's log", cmd_log},
 	{"cells", "", 0, 0, 0, NULL, "the cells that are loaded", cmd_cells},
 	{"cell show", "CELL", 1, 1, 0, NULL, "everything about a loaded cell", cmd_cell_show},

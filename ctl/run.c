@@ -16,7 +16,6 @@
 #include "util.h"
 #include "vm.h"
 
-#define FOR_EVER_NS (1000ull * DURATION_MAX_NS)
 #define END_LIMIT_NS (10 * NS_PER_SEC)
 
 static int check_choice(struct ctl *c, const char *accel)
@@ -91,17 +90,6 @@ static int on_signal(struct foreground *fg, int fd)
 	return client_post_vm(fg->cl, &req, &id);
 }
 
-static int post_wait(struct foreground *fg)
-{
-	Theseus__VmRequest req = THESEUS__VM_REQUEST__INIT;
-	Theseus__VmWait wait = THESEUS__VM_WAIT__INIT;
-
-	wait.time_limit_ns = FOR_EVER_NS;
-	req.body_case = THESEUS__VM_REQUEST__BODY_WAIT;
-	req.wait = &wait;
-	return client_post_vm(fg->cl, &req, &fg->wait_id);
-}
-
 /* Shows the log until the VM has ended. Result: exit status; CTL_LOST is the normal way out. */
 static int show_log(struct foreground *fg, int signals)
 {
@@ -113,7 +101,7 @@ static int show_log(struct foreground *fg, int signals)
 	fg->cl->arg = &fg->log;
 	r = log_fetch(&fg->log, true);
 	if (!r)
-		r = post_wait(fg);
+		r = client_post_wait(fg->cl, &fg->wait_id);
 	while (!r && !fg->end) {
 		r = log_fill(&fg->log);
 		if (!r)

@@ -19,8 +19,10 @@
 
 #define PROMPT "theseus> "
 #define INPUT_A_STEP 64u
-/* echo of a step's input, each byte of which may show the line anew, and a command's output */
-#define OUTPUT_MAX (COMMAND_OUTPUT_MAX + 2 * INPUT_A_STEP * COMMAND_LINE_MAX)
+/* echo of a step's input, each byte of which may show the line anew; what is said behind an output */
+#define ECHO_MAX (2 * INPUT_A_STEP * COMMAND_LINE_MAX)
+#define SAID_MAX 128u
+#define OUTPUT_MAX (ECHO_MAX + COMMAND_OUTPUT_MAX + SAID_MAX)
 
 struct command_state {
 	bool attached;
@@ -41,8 +43,15 @@ CELL_PROVIDE(console_client_ops, command) = {.event = changed};
 /* @io collects echo and output of one step. */
 static void run_line(struct command_io *io)
 {
-	int r = command_run_line(io, console.editor.line);
+	struct command_io out;
+	int r;
 
+	/* as much as `exec` gives it, so that the prompt has room */
+	command_io_init(&out, io->buf + io->used, COMMAND_OUTPUT_MAX);
+	r = command_run_line(&out, console.editor.line);
+	io->used += out.used;
+	if (out.truncated)
+		command_printf(io, "\nthe output is cut\n");
 	if (r == -ENOENT)
 		command_printf(io, "no such command; try help\n");
 	else if (r != 0)

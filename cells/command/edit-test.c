@@ -102,6 +102,22 @@ static void enter_is_one_key(void **state)
 	assert_int_equal(tabs, 1);
 }
 
+/* Behind what is done, and without touching the line. */
+static void end_is_answered(void **state)
+{
+	struct command_io io;
+	char buf[16];
+
+	(void)state;
+	type("abc");
+	command_io_init(&io, buf, sizeof(buf));
+	assert_int_equal(edit_byte(&e, &io, '\x04'), EDIT_MORE);
+	assert_int_equal(io.used, 1);
+	assert_int_equal(buf[0], '\x04');
+	type("\x04\r");
+	assert_string_equal(taken, "abc");
+}
+
 static void lines_before_come_back(void **state)
 {
 	(void)state;
@@ -160,6 +176,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(lines_are_edited, setup),
 		cmocka_unit_test_setup(enter_is_one_key, setup),
+		cmocka_unit_test_setup(end_is_answered, setup),
 		cmocka_unit_test_setup(lines_before_come_back, setup),
 		cmocka_unit_test_setup(other_keys_do_nothing, setup),
 		cmocka_unit_test_setup(lines_have_an_end, setup),

@@ -234,6 +234,9 @@ static enum edit_result control(struct editor *e, struct command_io *io, char c)
 	case CTRL('A'):
 		move_to(e, io, 0);
 		break;
+	case CTRL('D'):
+		command_write(io, "\x04", 1);
+		break;
 	case CTRL('E'):
 		move_to(e, io, e->len);
 		break;

@@ -2,7 +2,8 @@
 /*
  * Line editing on a terminal: bytes in, echo out. Keys: left, right, home, end, backspace,
  * delete, up and down through the lines before; ^A ^E home and end, ^K ^U erase to the end and
- * to the start, ^W the word before, ^C gives the line up. Text is printable ASCII; whatever
+ * to the start, ^W the word before, ^C gives the line up. ^D comes back and does nothing: whoever
+ * sent it knows that all before it is done (ctl/console.c). Text is printable ASCII; whatever
  * else comes is dropped. A line that is wider than the terminal is edited right but may look wrong.
  *
  * All zero is a valid editor. It holds no address. Pure.

@@ -24,6 +24,8 @@ int terminal_show(struct terminal *t, const char *bytes, size_t n)
 			t->rows++;
 		} else if (bytes[i] == '\b' && t->at > 0) {
 			t->at--;
+		} else if (bytes[i] == '\x04') {
+			continue; /* no terminal shows it */
 		} else if (bytes[i] >= ' ' && bytes[i] < 0x7f && t->at < TERMINAL_COLUMNS - 1) {
 			t->row[t->at++] = bytes[i];
 		} else {

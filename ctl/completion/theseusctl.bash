@@ -12,6 +12,7 @@ _theseusctl_options() {
 	run) echo "--accel --cpus --mem --guest --bundle --cmdline --timeout --detach --verbose" ;;
 	status) echo "--verbose" ;;
 	stop) echo "--timeout" ;;
+	console) echo "--timeout" ;;
 	log) echo "--follow --since" ;;
 	"cell deps") echo "--reverse --dot" ;;
 	"cell new") echo "--sdk" ;;

@@ -131,8 +131,8 @@ class Sandbox:
 class Vm:
     """A running guest. `ctl` speaks to it; `target` are the options that select it."""
 
-    def __init__(self, backend, cpus, sandbox, mem=128):
-        self.backend, self.cpus, self.sandbox, self.name = backend, cpus, sandbox, sandbox.name("vm")
+    def __init__(self, backend, cpus, sandbox, mem=128, word="vm"):
+        self.backend, self.cpus, self.sandbox, self.name = backend, cpus, sandbox, sandbox.name(word)
         self.calling = False
         if backend == "libvirt":
             import libvirt_domain
