@@ -19,7 +19,8 @@
 
 #define PROMPT "theseus> "
 #define INPUT_A_STEP 64u
-/* echo of a step's input, each byte of which may show the line anew; what is said behind an output */
+/* echo of a step's input, each byte of which may show the line anew; what is said behind an output
+ */
 #define ECHO_MAX (2 * INPUT_A_STEP * COMMAND_LINE_MAX)
 #define SAID_MAX 128u
 #define OUTPUT_MAX (ECHO_MAX + COMMAND_OUTPUT_MAX + SAID_MAX)

@@ -215,7 +215,7 @@ def expect(condition, what):
         raise Refused(what)
 
 
-def main(test):
+def main(test, mem=128):
     """Runs test(vm, sandbox) for the backend and CPU count of the command line."""
     backend, cpus = sys.argv[1], int(sys.argv[2])
     if backend == "kvm":
@@ -228,7 +228,7 @@ def main(test):
     sandbox = Sandbox()
     failed = True
     try:
-        vm = Vm(backend, cpus, sandbox)
+        vm = Vm(backend, cpus, sandbox, mem)
         test(vm, sandbox)
         vm.stop()
         reports = sandbox.sanitizer_reports()
