@@ -22,9 +22,10 @@
 int cell_refused(struct ctl *c, const char *what, int error, const struct reasons *reasons)
 {
 	/* what cannot be read or run is a failure as for every command, not a judgement */
-	static const char *const failures[] = {
-		"no-such-file", "unreadable",    "no-source",  "no-compiler", "compile-failed",
-		"bad-sdk",      "bad-abi-index", "no-checker", "unchecked",   "bad-report"};
+	static const char *const failures[] = {"no-such-file",  "unreadable",     "no-source",
+					       "no-compiler",   "compile-failed", "bad-sdk",
+					       "bad-abi-index", "no-checker",     "unchecked",
+					       "bad-report",    "no-temporary"};
 	int status = CTL_REFUSED, r;
 
 	if (error == -ENOMEM)
@@ -34,6 +35,8 @@ int cell_refused(struct ctl *c, const char *what, int error, const struct reason
 	for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++)
 		if (strcmp(reasons->code, failures[i]) == 0)
 			status = CTL_FAILED;
+	if (strcmp(reasons->code, "compile-failed") == 0)
+		what = "it does not compile";
 	r = ctl_error(c, status, reasons->code, "%s",
 		      reasons->n == 1 ? reasons_first(reasons) : what);
 	for (size_t i = 0; reasons->n > 1 && i < reasons->n; i++)
@@ -89,9 +92,10 @@ static int write_built(struct ctl *c, const struct packed *packed, const char *f
 				 file, BUNDLE_BYTES_MAX >> 20);
 	if (r < 0)
 		return ctl_oom(c);
-	r = write_out(c, file, &bundle);
-	if (!r && debug)
-		r = write_out(c, debug, &packed->debug);
+	/* the bundle last: one that is there says that all went well */
+	r = debug ? write_out(c, debug, &packed->debug) : 0;
+	if (!r)
+		r = write_out(c, file, &bundle);
 	if (!r)
 		print_built(c, packed->manifest, file, &bundle);
 	return r;

@@ -2,6 +2,7 @@
 #include "pack/pack-test.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -71,12 +72,54 @@ static void test_reasons(void **state)
 	assert_string_equal(r.code, "one");
 	assert_string_equal(reasons_first(&r), "first 1");
 	assert_int_equal(strlen(r.text[1]), REASON_BYTES - 1);
+	(void)reasons_add(&r, "three", "lines\nof another\n\n");
+	assert_string_equal(r.text[2], "lines\nof another");
 	for (unsigned int i = 0; i < REASONS_MAX; i++)
 		(void)reasons_add(&r, "many", "x");
 	assert_int_equal(r.n, REASONS_MAX);
-	assert_int_equal(r.more, 2);
+	assert_int_equal(r.more, 3);
 	reasons_done(&r);
 	assert_int_equal(reasons_add(NULL, "nobody", "asks"), -EPERM);
+}
+
+/* What is no file is not replaced by one, and a link stays a link. */
+static void test_write_elsewhere(void **state)
+{
+	char *dir = temp_dir(), path[TEST_PATH], link[TEST_PATH], byte = 0;
+	struct stat st;
+	uint8_t *data;
+	size_t size;
+	int fd;
+
+	(void)state;
+	assert_non_null(dir);
+	(void)snprintf(path, sizeof(path), "%s/f", dir);
+	(void)snprintf(link, sizeof(link), "%s/link", dir);
+	assert_int_equal(file_write(dir, "x", 1), -EISDIR);
+	assert_int_equal(symlink("f", link), 0);
+	assert_int_equal(file_write(link, "a", 1), 0); /* leads nowhere yet */
+	assert_int_equal(unlink(link), 0);
+	assert_int_equal(file_write(path, "b", 1), 0);
+	assert_int_equal(symlink("f", link), 0);
+	assert_int_equal(file_write(link, "cd", 2), 0);
+	assert_int_equal(lstat(link, &st), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	assert_int_equal(file_read(path, 5, &data, &size), 0);
+	assert_string_equal((char *)data, "cd");
+	free(data);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(unlink(link), 0);
+
+	assert_int_equal(mkfifo(path, 0600), 0);
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(file_write(path, "p", 1), 0);
+	assert_int_equal(read(fd, &byte, 1), 1);
+	assert_int_equal(byte, 'p');
+	(void)close(fd);
+	assert_int_equal(lstat(path, &st), 0);
+	assert_true(S_ISFIFO(st.st_mode));
+	temp_dir_remove(dir);
 }
 
 static void test_files(void **state)
@@ -137,8 +180,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_buf),     cmocka_unit_test(test_cursor),
-		cmocka_unit_test(test_reasons), cmocka_unit_test(test_files),
-		cmocka_unit_test(test_child),
+		cmocka_unit_test(test_reasons), cmocka_unit_test(test_write_elsewhere),
+		cmocka_unit_test(test_files),   cmocka_unit_test(test_child),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,7 +77,14 @@ static int write_all(int fd, const uint8_t *data, size_t size)
 	return 0;
 }
 
-int file_write(const char *path, const void *data, size_t size)
+static int write_to(const char *path, const void *data, size_t size)
+{
+	OWNED_FD fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+
+	return fd < 0 ? -errno : write_all(fd, data, size);
+}
+
+static int write_beside(const char *path, const void *data, size_t size)
 {
 	__attribute__((cleanup(str_free))) char *temp = NULL;
 	OWNED_FD fd = -1;
@@ -98,6 +105,16 @@ int file_write(const char *path, const void *data, size_t size)
 	if (r < 0)
 		(void)unlink(temp);
 	return r;
+}
+
+int file_write(const char *path, const void *data, size_t size)
+{
+	__attribute__((cleanup(str_free))) char *real = realpath(path, NULL);
+	struct stat st;
+
+	if (!real || stat(real, &st) < 0 || S_ISREG(st.st_mode))
+		return write_beside(real ? real : path, data, size);
+	return S_ISDIR(st.st_mode) ? -EISDIR : write_to(real, data, size);
 }
 
 int file_update(const char *path, const void *data, size_t size)

@@ -15,8 +15,9 @@
 int file_read(const char *path, size_t max, uint8_t **ret_data, size_t *ret_size);
 
 /*
- * Writes @data beside @path and renames: a reader sees the old file or the new one whole.
- * Result: 0 or -errno, with nothing left behind.
+ * Writes @data beside @path and renames: a reader sees the old file or the new one whole. A link
+ * stays one; what is there and is no file, as a device or a pipe, is written to instead.
+ * Result: 0, -EISDIR, or another -errno, with nothing left behind.
  */
 int file_write(const char *path, const void *data, size_t size);
 

@@ -26,6 +26,8 @@ int reasons_add(struct reasons *r, const char *code, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	for (size_t n = strlen(text); n && text[n - 1] == '\n'; n--)
+		text[n - 1] = 0; /* what other programs say ends in one */
 	if (r->n == REASONS_MAX || !(r->text[r->n] = strdup(text)))
 		r->more++;
 	else

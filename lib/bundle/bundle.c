@@ -289,7 +289,7 @@ int bundle_open_file(const char *path, struct bundle **ret_bundle, struct reason
 				   BUNDLE_BYTES_MAX >> 20);
 	if (r < 0)
 		return reasons_add(reasons, r == -ENOENT ? "no-such-file" : "unreadable", "%s: %s",
-				   path, strerror(-r));
+				   path, r == -EINVAL ? "not a file" : strerror(-r));
 	return open_owned(path, data, size, ret_bundle, reasons);
 }
 

@@ -262,7 +262,9 @@ static int collect(struct build *b)
 	if (r == 0)
 		r = add_compiler_include(b);
 	if (r == 0 && !b->sources.n && !b->objects.n)
-		r = reasons_add(b->reasons, "no-source", "nothing to compile");
+		r = reasons_add(b->reasons, "no-source",
+				"%s: no C file beside tests (*-test.c): nothing to compile",
+				b->in->sources[0]);
 	return r;
 }
 
@@ -416,8 +418,13 @@ int build_cell(const struct build_input *in, struct packed *ret_packed, struct r
 {
 	struct build b = {.in = in, .reasons = reasons, .temp = temp_dir()};
 	const char **includes = NULL;
-	int r = b.temp ? collect(&b) : -errno;
+	int r;
 
+	if (!b.temp)
+		return reasons_add(reasons, "no-temporary",
+				   "no folder for temporary files: %s ($TMPDIR says where)",
+				   strerror(errno));
+	r = collect(&b);
 	if (r == 0) {
 		includes = include_list(&b);
 		r = includes ? compile_all(&b, includes) : -ENOMEM;

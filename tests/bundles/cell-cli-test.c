@@ -6,6 +6,7 @@
 #include "pack/pack-test.h"
 
 #include <dirent.h>
+#include <unistd.h>
 
 #include <json-c/json.h>
 
@@ -17,6 +18,14 @@ static int run(struct buf *out, const char *a, const char *b, const char *c, con
 	       const char *e, const char *f)
 {
 	const char *argv[] = {tool, a, b, c, d, e, f, NULL};
+
+	return child_run((char *const *)(uintptr_t)argv, out);
+}
+
+static int run_more(struct buf *out, const char *a, const char *b, const char *c, const char *d,
+		    const char *e, const char *f, const char *g)
+{
+	const char *argv[] = {tool, a, b, c, d, e, f, g, NULL};
 
 	return child_run((char *const *)(uintptr_t)argv, out);
 }
@@ -96,6 +105,48 @@ static void test_build_refusals(void **state)
 	buf_done(&out);
 	assert_int_equal(run(&out, "--json", "cell", "build", file, "-o", out_file), 4);
 	assert_non_null(strstr(buf_str(&out), "\"code\":\"writable-data\""));
+	buf_done(&out);
+}
+
+/* What is in the way is named, and nothing is left that looks like a bundle. */
+static void test_build_obstacles(void **state)
+{
+	char file[TEST_PATH], out_file[TEST_PATH], debug[TEST_PATH];
+	struct buf out = {0};
+
+	(void)state;
+	path_in(out_file, dir, "y.cells");
+	path_in(file, dir, "y.c");
+	path_in(debug, dir, "nowhere/y.debug");
+	test_write(dir, "y.c",
+		   "#include <theseus/cell.h>\n"
+		   "CELL_INFO(.name = \"y\", .version = \"1.0.0\", .safety = CELL_SAFE);\n");
+	assert_int_equal(run_more(&out, "cell", "build", file, "-o", out_file, "--debug", debug),
+			 1);
+	assert_non_null(strstr(buf_str(&out), debug));
+	assert_int_equal(access(out_file, F_OK), -1);
+	buf_done(&out);
+	assert_int_equal(run(&out, "cell", "build", file, "-o", dir, NULL), 1);
+	assert_non_null(strstr(buf_str(&out), "Is a directory"));
+	buf_done(&out);
+	assert_int_equal(run(&out, "cell", "inspect", "/dev/null", NULL, NULL, NULL), 1);
+	assert_non_null(strstr(buf_str(&out), "/dev/null: not a file"));
+	buf_done(&out);
+	(void)setenv("TMPDIR", debug, 1);
+	assert_int_equal(run(&out, "cell", "build", file, "-o", out_file, NULL), 1);
+	assert_non_null(strstr(buf_str(&out), "$TMPDIR"));
+	(void)unsetenv("TMPDIR");
+	buf_done(&out);
+	test_write(dir, "y.c", "int f(void) { return nothing; }\n");
+	assert_int_equal(run(&out, "cell", "build", file, "-o", out_file, NULL), 1);
+	assert_null(strstr(buf_str(&out), "\n\n")); /* what the compiler said, as it is */
+	buf_done(&out);
+	assert_int_equal(run(&out, "cell", "build", file, file, "-o", out_file), 1);
+	assert_non_null(strstr(buf_str(&out), "it does not compile"));
+	buf_done(&out);
+	path_in(file, source_dir, "examples/tally");
+	assert_int_equal(run(&out, "cell", "build", file, "-o", out_file, NULL), 1);
+	assert_non_null(strstr(buf_str(&out), "examples/tally: no C file"));
 	buf_done(&out);
 }
 
@@ -252,11 +303,9 @@ static void test_inspect_bad(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_build),
-		cmocka_unit_test(test_build_refusals),
-		cmocka_unit_test(test_build_unsafe),
-		cmocka_unit_test(test_inspect),
-		cmocka_unit_test(test_inspect_barriers),
+		cmocka_unit_test(test_build),           cmocka_unit_test(test_build_refusals),
+		cmocka_unit_test(test_build_obstacles), cmocka_unit_test(test_build_unsafe),
+		cmocka_unit_test(test_inspect),         cmocka_unit_test(test_inspect_barriers),
 		cmocka_unit_test(test_inspect_bad),
 	};
 	int r;
