@@ -150,26 +150,31 @@ static const struct ctl_command *command_find(const char *word, const char *next
 	return NULL;
 }
 
-static int no_such_command(struct ctl *c, const char *word)
+static int no_such_command(struct ctl *c, const char *word, const char *next)
 {
 	size_t n = strlen(word);
 
-	for (const struct ctl_command *cmd = ctl_commands; cmd->verb; cmd++)
-		if (!strncmp(cmd->verb, word, n) && cmd->verb[n] == ' ')
+	for (const struct ctl_command *cmd = ctl_commands; cmd->verb; cmd++) {
+		if (strncmp(cmd->verb, word, n) || cmd->verb[n] != ' ')
+			continue;
+		if (next && *next != '-')
 			return ctl_error(c, CTL_USAGE, "usage",
-					 "%s needs a second word, as in \"%s\" (see --help)", word,
-					 cmd->verb);
+					 "no such command: %s %s (see --help)", word, next);
+		return ctl_error(c, CTL_USAGE, "usage",
+				 "%s needs a second word, as in \"%s\" (see --help)", word,
+				 cmd->verb);
+	}
 	return ctl_error(c, CTL_USAGE, "usage", "no such command: %s (see --help)", word);
 }
 
 static int take_verb(struct parser *p)
 {
-	const char *word = p->argv[p->at - 1];
+	const char *word = p->argv[p->at - 1], *next = p->at < p->argc ? p->argv[p->at] : NULL;
 	int words = 1;
 
-	p->c->command = command_find(word, p->at < p->argc ? p->argv[p->at] : NULL, &words);
+	p->c->command = command_find(word, next, &words);
 	if (!p->c->command)
-		return no_such_command(p->c, word);
+		return no_such_command(p->c, word, next);
 	p->at += words - 1;
 	p->out = 1; /* argv[0] becomes the verb */
 	return 0;
@@ -185,8 +190,8 @@ static int check_words(struct ctl *c, int words)
 		return ctl_error(c, CTL_USAGE, "usage", "%s needs more: %s %s", cmd->verb,
 				 cmd->verb, cmd->args);
 	if (cmd->max_args >= 0 && words > cmd->max_args)
-		return ctl_error(c, CTL_USAGE, "usage", "%s takes no more than: %s %s", cmd->verb,
-				 cmd->verb, cmd->args);
+		return ctl_error(c, CTL_USAGE, "usage", "%s takes no more than: %s%s%s", cmd->verb,
+				 cmd->verb, *cmd->args ? " " : "", cmd->args);
 	return 0;
 }
 
@@ -256,6 +261,7 @@ int ctl_option_duration(struct ctl *c, const char *name, uint64_t *value_ns)
 
 	if (s && parse_duration(s, value_ns))
 		return ctl_error(c, CTL_USAGE, "usage",
-				 "--%s %s: a time is expected, as in 500ms, 2s, 5m", name, s);
+				 "--%s %s: a time is expected, as in 500ms, 2s, 5m; at most 24h",
+				 name, s);
 	return 0;
 }

@@ -252,6 +252,14 @@ static void test_usage(void **state)
 	assert_int_equal(run(fx, "-n a swap-cell f g"), CTL_USAGE);
 	assert_int_equal(run(fx, "-n a swap-cell a="), CTL_USAGE);
 	assert_int_equal(run(fx, "-n a log --since 99999999999999999999"), CTL_USAGE);
+	assert_int_equal(run(fx, "-n a log --since 25h"), CTL_USAGE);
+	assert_out_has(fx->err, "at most 24h");
+	assert_int_equal(run(fx, "cell frobnicate x"), CTL_USAGE);
+	assert_out_has(fx->err, "no such command: cell frobnicate");
+	assert_int_equal(run(fx, "cell --json"), CTL_USAGE);
+	assert_out_has(fx->out, "needs a second word");
+	assert_int_equal(run(fx, "tasks x"), CTL_USAGE);
+	assert_out_has(fx->err, "no more than: tasks\n");
 	/* one message, not the whole help; and on stderr */
 	assert_string_equal(fx->out, "");
 	assert_true(strlen(fx->err) < 300);
@@ -533,10 +541,14 @@ static void test_log_follow(void **state)
 	fx->peer.log_records = 10;
 	fx->peer.log_live = 5;
 	fx->peer.log_gap = true;
-	/* Hello, three times LogGet, one for the gap, the one that finds no more: then it ends. */
-	fx->peer.vanish_at = 6;
+	/*
+	 * Hello, three times LogGet, the wait for the VM's end, one LogGet for the gap, the one that
+	 * finds no more: then it ends.
+	 */
+	fx->peer.vanish_at = 7;
 	start(fx);
 	assert_int_equal(run(fx, "log -f"), CTL_LOST);
+	assert_out_has(fx->err, "the VM has ended: theseus-vmm is gone");
 	for (int seq = 0; seq < 15; seq++) {
 		char line[32];
 

@@ -564,6 +564,15 @@ static int finish_vm(struct client *cl, const struct frame *f, Theseus__VmRespon
 	return r;
 }
 
+static int vmm_silent(struct client *cl, uint64_t limit_ns)
+{
+	char buf[FORMAT_MAX];
+
+	return ctl_error(cl->ctl, CTL_NO_VM, "no-answer",
+			 "%s: theseus-vmm does not answer (waited %s); \"theseusctl kill\" ends it",
+			 target_name(cl), format_ns(limit_ns, buf));
+}
+
 int client_call_vm(struct client *cl, const Theseus__VmRequest *req, uint64_t limit_ns,
 		   Theseus__VmResponse **ret_response)
 {
@@ -578,7 +587,22 @@ int client_call_vm(struct client *cl, const Theseus__VmRequest *req, uint64_t li
 	r = post_vm(cl, req, deadline, &id);
 	if (!r)
 		r = await(cl, FRAME_VM_RESPONSE, id, id, deadline, &f);
+	if (r == -ETIMEDOUT)
+		return vmm_silent(cl, limit_ns);
 	return r ? client_fail(cl, r, limit_ns) : finish_vm(cl, &f, ret_response);
+}
+
+int client_lost(struct client *cl, const Theseus__VmResponse *end)
+{
+	CLEANUP_FREE char *reason = NULL;
+
+	if (end && end->body_case == THESEUS__VM_RESPONSE__BODY_EXIT)
+		reason = clean_text(end->exit->reason, strlen(end->exit->reason), false);
+	return ctl_error(
+		cl->ctl, CTL_LOST, "guest-lost", "%s: the VM has ended: %s", target_name(cl),
+		reason && *reason                                 ? reason
+		: cl->target && cl->target->kind == TARGET_DOMAIN ? "its channel was closed"
+								  : "theseus-vmm is gone");
 }
 
 int client_send_console(struct client *cl, const uint8_t *data, size_t len)

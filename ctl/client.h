@@ -78,6 +78,12 @@ int client_post_vm(struct client *cl, const Theseus__VmRequest *req, uint64_t *r
 /* Has theseus-vmm answer with VmExit when the VM ends, whenever that is. */
 int client_post_wait(struct client *cl, uint64_t *ret_id);
 
+/*
+ * The error for a link that ended while waiting for what only the VM's end ends. @end is the answer
+ * to client_post_wait(), NULL if there was none. Result: CTL_LOST.
+ */
+int client_lost(struct client *cl, const Theseus__VmResponse *end);
+
 /* Console bytes to theseus-vmm (after VmConsole). */
 int client_send_console(struct client *cl, const uint8_t *data, size_t len);
 

@@ -123,14 +123,6 @@ static void on_console(struct client *cl, const uint8_t *data, size_t len, void 
 
 /* ---- input ---- */
 
-static int lost(struct console *con, const char *how)
-{
-	CLEANUP_FREE char *clean = clean_text(how, strlen(how), false);
-
-	return ctl_error(con->ctl, CTL_LOST, "guest-lost", "%s: the VM has ended: %s", con->name,
-			 clean ? clean : "");
-}
-
 static int send_keys(struct console *con, const uint8_t *data, size_t len)
 {
 	int r;
@@ -245,18 +237,15 @@ static int wait_link(struct console *con, struct transport_watch *watch, size_t 
 		CLEANUP_VM_RESPONSE Theseus__VmResponse *end = NULL;
 
 		r = client_wait(con->cl, watch, n_watches, con->end_id, deadline, &end);
-		if (r == CTL_LOST)
-			return lost(con, "theseus-vmm is gone");
-		return end && end->body_case == THESEUS__VM_RESPONSE__BODY_EXIT
-			       ? lost(con, end->exit->reason)
-			       : r;
+		return end || r == CTL_LOST ? client_lost(con->cl, end) : r;
 	}
 	r = transport_wait(con->link, TRANSPORT_READ, watch, n_watches, deadline);
 	if (r == -ETIMEDOUT)
 		return CTL_TIMED_OUT;
 	n = r > 0 ? transport_read(con->link, buf, sizeof(buf)) : -EAGAIN;
 	if (r < 0 || n == 0 || (n < 0 && n != -EAGAIN))
-		return lost(con, "its console was closed");
+		return ctl_error(con->ctl, CTL_LOST, "guest-lost",
+				 "%s: the VM has ended: its console was closed", con->name);
 	if (n > 0)
 		put_output(con, buf, (size_t)n);
 	return 0;

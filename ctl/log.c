@@ -2,6 +2,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "commands.h"
@@ -167,20 +168,24 @@ static int guest_uptime(struct client *cl, uint64_t *ret_ns)
 	return 0;
 }
 
+/* Until the VM ends, or nobody takes what is printed any more. */
 static int follow(struct log_view *v)
 {
-	Theseus__VmResponse *none;
+	CLEANUP_VM_RESPONSE Theseus__VmResponse *end = NULL;
+	uint64_t end_id = 0;
 	int r = 0;
 
 	v->cl->on_event = log_on_event;
 	v->cl->arg = v;
 	r = log_fetch(v, true);
-	while (!r) {
+	if (!r && v->cl->target->kind == TARGET_SOCKET)
+		r = client_post_wait(v->cl, &end_id);
+	while (!r && !end && !ferror(stdout)) {
 		r = log_fill(v);
 		if (!r)
-			r = client_wait(v->cl, NULL, 0, 0, UINT64_MAX, &none);
+			r = client_wait(v->cl, NULL, 0, end_id, UINT64_MAX, &end);
 	}
-	return r;
+	return end || r == CTL_LOST ? client_lost(v->cl, end) : r;
 }
 
 int cmd_log(struct ctl *c, int argc, char **argv)

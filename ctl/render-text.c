@@ -84,9 +84,9 @@ void text_vms(const struct ctl *c, const struct vm_view *vms, size_t n)
 		table_add(&t, "%s", v->name);
 		table_add(&t, "%s", v->state);
 		table_add(&t, "%s", v->accel);
-		table_add(&t, "%llu", ull(v->cpus));
-		table_add(&t, "%s", format_bytes(v->memory_bytes, a));
-		table_add(&t, "%s", format_ns(v->uptime_ns, b));
+		table_add(&t, v->cpus ? "%llu" : "-", ull(v->cpus));
+		table_add(&t, "%s", v->cpus ? format_bytes(v->memory_bytes, a) : "-");
+		table_add(&t, "%s", v->cpus ? format_ns(v->uptime_ns, b) : "-");
 		if (v->guest)
 			table_add(&t, "%llu", ull(v->guest->generation));
 		else
@@ -159,8 +159,9 @@ void text_vm(const struct ctl *c, const struct vm_view *v, bool marks)
 	if (v->guest)
 		put_guest(v->guest);
 	if (v->vm) {
-		printf("%-12s %llu, %s beyond guest RAM, %llu clients\n", "theseus-vmm",
-		       ull(v->pid), format_bytes(v->vm->resident_bytes, a), ull(v->vm->clients));
+		printf("%-12s %llu, %s beyond guest RAM, %u client%s\n", "theseus-vmm", ull(v->pid),
+		       format_bytes(v->vm->resident_bytes, a), v->vm->clients,
+		       v->vm->clients == 1 ? "" : "s");
 		if (v->vm->ready_ns)
 			printf("%-12s %s after exec\n", "ready", format_ns(v->vm->ready_ns, b));
 		put_field("log", v->vm->log_path, NULL);

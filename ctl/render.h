@@ -19,7 +19,7 @@ struct vm_view {
 	const char *name;
 	const char *state, *accel;
 	uint64_t pid; /* 0 = not known */
-	uint64_t uptime_ns, memory_bytes, cpus;
+	uint64_t uptime_ns, memory_bytes, cpus; /* 0 CPUs = not known, nor the others */
 	const Theseus__VmStatus *vm;       /* NULL: not a VM of theseus-vmm */
 	const Theseus__StatusReply *guest; /* NULL: the guest does not answer */
 };

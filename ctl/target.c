@@ -60,8 +60,7 @@ int target_path(struct ctl *c, const char *name, const char *what, char *buf, si
 	return 0;
 }
 
-/* Does theseus-vmm still listen, or is the folder left from one that was killed? */
-static bool vm_listens(struct ctl *c, const char *name)
+bool target_listens(struct ctl *c, const char *name)
 {
 	char path[TARGET_PATH_MAX];
 	struct transport *t = NULL;
@@ -98,7 +97,7 @@ int target_list(struct ctl *c, char ***ret_names, size_t *ret_n)
 	for (int i = 0; i < count; i++) {
 		const char *name = entries[i]->d_name;
 
-		if (names && name_valid(name) && vm_listens(c, name)) {
+		if (names && name_valid(name) && target_listens(c, name)) {
 			names[n] = strdup(name);
 			if (names[n])
 				n++;

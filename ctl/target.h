@@ -36,6 +36,9 @@ int target_new_name(struct ctl *c, const char **ret_name);
 /* Path of @what ("sock") of VM @name in the runtime folder. */
 int target_path(struct ctl *c, const char *name, const char *what, char *buf, size_t size);
 
+/* Does theseus-vmm still listen, or is the folder left from one that was killed? */
+bool target_listens(struct ctl *c, const char *name);
+
 /* The VMs of this user that accept connections, sorted; free with target_list_free(). */
 int target_list(struct ctl *c, char ***ret_names, size_t *ret_n);
 void target_list_free(char **names, size_t n);

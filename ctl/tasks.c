@@ -155,6 +155,9 @@ int cmd_task_show(struct ctl *c, int argc, char **argv)
 
 	(void)argc;
 	theseus__tasks_get__init(&get);
+	if (!r && !*argv[1])
+		r = ctl_error(c, CTL_USAGE, "usage",
+			      "task show needs the id or the name of a task");
 	if (!r && !is_id(argv[1], &get.id))
 		r = find_by_name(c, cl, argv[1], &get.id);
 	if (!r)

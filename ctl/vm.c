@@ -19,7 +19,7 @@
 #define LOOK_LIMIT_NS (2 * NS_PER_SEC) /* for a guest's part of ls and status */
 #define PROCESS_END_LIMIT_MS 5000
 
-int vm_status(struct client *cl, Theseus__VmResponse **ret_response)
+static int ask_status(struct client *cl, uint64_t limit_ns, Theseus__VmResponse **ret_response)
 {
 	Theseus__VmRequest req = THESEUS__VM_REQUEST__INIT;
 	Theseus__VmStatusGet get = THESEUS__VM_STATUS_GET__INIT;
@@ -28,7 +28,7 @@ int vm_status(struct client *cl, Theseus__VmResponse **ret_response)
 
 	req.body_case = THESEUS__VM_REQUEST__BODY_STATUS;
 	req.status = &get;
-	r = client_call_vm(cl, &req, 0, &response);
+	r = client_call_vm(cl, &req, limit_ns, &response);
 	if (r)
 		return r;
 	if (response->body_case != THESEUS__VM_RESPONSE__BODY_VM) {
@@ -37,6 +37,11 @@ int vm_status(struct client *cl, Theseus__VmResponse **ret_response)
 	}
 	*ret_response = response;
 	return 0;
+}
+
+int vm_status(struct client *cl, Theseus__VmResponse **ret_response)
+{
+	return ask_status(cl, 0, ret_response);
 }
 
 static int guest_ask(struct client *cl, Theseus__Response **ret_response)
@@ -84,9 +89,9 @@ static void look_at_domain(struct client *cl, struct vm_answers *a)
 	a->view.uptime_ns = a->guest->guest->uptime_ns;
 }
 
-static int look_at_vmm(struct client *cl, struct vm_answers *a)
+static int look_at_vmm(struct client *cl, uint64_t limit_ns, struct vm_answers *a)
 {
-	int r = vm_status(cl, &a->vm);
+	int r = ask_status(cl, limit_ns, &a->vm);
 
 	if (r)
 		return r;
@@ -101,8 +106,8 @@ static int look_at_vmm(struct client *cl, struct vm_answers *a)
 	return 0;
 }
 
-/* Fills @a; answers_free() it also after a failure. */
-static int look(struct ctl *c, const struct target *target, struct vm_answers *a)
+/* Fills @a within @limit_ns; answers_free() it also after a failure. */
+static int look(struct ctl *c, const struct target *target, uint64_t limit_ns, struct vm_answers *a)
 {
 	CLEANUP_CLIENT struct client *cl = NULL;
 	int r = client_open(c, target, &cl);
@@ -111,7 +116,7 @@ static int look(struct ctl *c, const struct target *target, struct vm_answers *a
 		return r;
 	a->view.name = target->name;
 	if (target->kind == TARGET_SOCKET) {
-		r = look_at_vmm(cl, a);
+		r = look_at_vmm(cl, limit_ns, a);
 		if (!r && !strcmp(a->view.state, "ready"))
 			a->guest = guest_status(cl);
 	} else {
@@ -134,11 +139,17 @@ int cmd_status(struct ctl *c, int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	if (!r)
-		r = look(c, &target, &a);
+		r = look(c, &target, CLIENT_LIMIT_NS, &a);
 	if (!r)
 		(c->json ? json_vm : text_vm)(c, &a.view, ctl_option(c, "verbose") != NULL);
 	answers_free(&a);
 	return r;
+}
+
+/* A VM that does not answer is one all the same, and its operator looks for it. */
+static void look_silent(const char *name, struct vm_answers *a)
+{
+	a->view = (struct vm_view){.name = name, .state = "no answer", .accel = "unknown"};
 }
 
 static int ls_collect(struct ctl *c, char **names, size_t n, struct vm_answers *answers,
@@ -151,12 +162,14 @@ static int ls_collect(struct ctl *c, char **names, size_t n, struct vm_answers *
 
 		if (target_path(c, names[i], "sock", t.path, sizeof(t.path)))
 			return c->error.status;
-		/* One that ends between listing and looking is not there any more. */
-		if (look(c, &t, &answers[i])) {
+		if (look(c, &t, LOOK_LIMIT_NS, &answers[i])) {
 			if (c->error.status != CTL_NO_VM)
 				return c->error.status;
 			ctl_error_clear(c);
-			continue;
+			/* One that ends between listing and looking is not there any more. */
+			if (!target_listens(c, names[i]))
+				continue;
+			look_silent(names[i], &answers[i]);
 		}
 		views[found++] = answers[i].view;
 	}

@@ -35,4 +35,4 @@ static int run(struct command_io *io, int argc, const char *const *argv)
 		print_line(io, &s);
 	return 0;
 }
-CELL_PROVIDE(command_ops, services) = {.run = run, .help = "services with their state"};
+CELL_PROVIDE(command_ops, services) = {.run = run, .help = "  services with their state"};

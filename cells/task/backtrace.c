@@ -125,4 +125,4 @@ static int bt_run(struct command_io *io, int argc, const char *const *argv)
 	return found ? 0 : 1;
 }
 CELL_PROVIDE(command_ops, bt) = {.run = bt_run,
-				 .help = "[TASK]: where tasks are; TASK: id or name"};
+				 .help = "[TASK]  where tasks are; TASK: id or name"};

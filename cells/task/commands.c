@@ -117,4 +117,4 @@ static int faults_run(struct command_io *io, int argc, const char *const *argv)
 	}
 	return 0;
 }
-CELL_PROVIDE(command_ops, faults) = {.run = faults_run, .help = "the last fault records"};
+CELL_PROVIDE(command_ops, faults) = {.run = faults_run, .help = "  the last fault records"};
