@@ -115,6 +115,39 @@ int object_destroy(struct heap_type type, struct handle h)
 }
 CELL_EXPORT(object_destroy);
 
+int object_retire(struct heap_type type, struct handle h, void **ret_object)
+{
+	struct object *o;
+	struct type *t;
+
+	if (h.type != type.id)
+		return -ESTALE;
+	o = handle_lock(h, &t);
+	if (!o)
+		return -ESTALE;
+	owner_unlink(o);
+	o->ending = true;
+	type_unlock(t);
+	*ret_object = o->bytes;
+	return 0;
+}
+CELL_EXPORT(object_retire);
+
+void object_release(void *object)
+{
+	LEDGER_WHOLE();
+	struct object *o;
+	struct type *t;
+
+	if (!object)
+		return;
+	o = (struct object *)(void *)((uint8_t *)object - offsetof(struct object, bytes));
+	t = type_lock(o->type); /* which is there: it has a live object */
+	if (t)
+		object_free(t, o);
+}
+CELL_EXPORT(object_release);
+
 int object_set_owner(struct heap_type type, struct handle h, struct object_owner owner)
 {
 	LEDGER_WHOLE();

@@ -97,6 +97,33 @@ static void end_task(uint64_t task)
 	__provide_ledger_ops__heap.task_ended(task);
 }
 
+static void test_is_retired_before_it_is_freed(void **state)
+{
+	struct handle h, again = {0};
+	void *object = NULL;
+
+	(void)state;
+	start();
+	h = make(CLIENT, 5);
+	assert_int_equal(object_retire((struct heap_type){seen.type.id + 1}, h, &object), -ESTALE);
+	assert_int_equal(object_retire(seen.type, h, &object), 0);
+	assert_int_equal(*(uint64_t *)object, h.slot); /* its memory is there */
+	assert_null(object_get(seen.type, h));
+	assert_int_equal(object_destroy(seen.type, h), -ESTALE);
+	assert_int_equal(object_retire(seen.type, h, &object), -ESTALE);
+	assert_int_equal(object_count(seen.type), 1);
+	assert_int_equal(objects_of(CLIENT), 1);
+	end_task(5);
+	assert_int_equal(seen.dropped, 0);
+	object_release(object);
+	object_release(NULL);
+	assert_int_equal(object_count(seen.type), 0);
+	assert_int_equal(objects_of(CLIENT), 0);
+	again = make(CLIENT, 5);
+	assert_int_equal(again.slot, h.slot);
+	assert_int_equal(object_destroy(seen.type, again), 0);
+}
+
 static void test_goes_with_its_task(void **state)
 {
 	struct handle kept, mine;
@@ -223,6 +250,7 @@ static void test_find_type(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_is_retired_before_it_is_freed),
 		cmocka_unit_test(test_goes_with_its_task),
 		cmocka_unit_test(test_drop_destroys_others),
 		cmocka_unit_test(test_set_owner),

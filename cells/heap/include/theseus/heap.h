@@ -131,6 +131,14 @@ int object_create(struct heap_type type, struct object_owner owner,
 /* The object behind @h if it lives and is of @type, else NULL. Borrowed until return. */
 void *object_get(struct heap_type type, struct handle h) MUST_USE;
 int object_destroy(struct heap_type type, struct handle h); /* 0, -ESTALE */
+/*
+ * The same in two steps, for who looks at objects under a spinlock of its own, under which no
+ * memory shall be unmapped. From object_retire() on no handle finds the object; who found it
+ * before, under the lock that the caller holds, is through when that is released; then
+ * object_release() frees it. What ends in between is lost: in LEDGER_WHOLE(). Result: 0, -ESTALE.
+ */
+int object_retire(struct heap_type type, struct handle h, void **ret_object) MUST_USE;
+void object_release(void *object); /* accepts NULL */
 /* The object belongs to @owner from now on. Result: 0, -ESTALE, -EINVAL (owner), -ENOMEM. */
 int object_set_owner(struct heap_type type, struct handle h, struct object_owner owner) MUST_USE;
 /*
