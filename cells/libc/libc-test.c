@@ -110,6 +110,26 @@ static void test_move(void **state)
 	}
 }
 
+/* At any distance of the two places in their pages. */
+static void test_move_by_distance(void **state)
+{
+	static uint8_t from[4096], ours[3 * 4096], theirs[3 * 4096];
+
+	(void)state;
+	fill_random(from, sizeof(from));
+	for (size_t distance = 0; distance < 4096; distance += distance < 130 ? 1 : 61) {
+		size_t to = ((uintptr_t)from + distance - (uintptr_t)ours) % 4096;
+		size_t n = 2000 + below(2000);
+
+		memset(ours, 0, sizeof(ours));
+		memset(theirs, 0, sizeof(theirs));
+		assert_ptr_equal((distance % 3 ? our_memcpy : our_memmove)(ours + to, from, n),
+				 ours + to);
+		memcpy(theirs + to, from, n);
+		assert_memory_equal(ours, theirs, sizeof(ours));
+	}
+}
+
 static void test_set(void **state)
 {
 	static uint8_t ours[BUF], theirs[BUF];
@@ -482,6 +502,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_move, seed_rng),
+		cmocka_unit_test_setup(test_move_by_distance, seed_rng),
 		cmocka_unit_test_setup(test_set, seed_rng),
 		cmocka_unit_test_setup(test_compare, seed_rng),
 		cmocka_unit_test_setup(test_strings, seed_rng),

@@ -3,6 +3,7 @@
  * Memory functions. Blocks up to 32 bytes are moved by loads that overlap in the middle and
  * are all done before the first store, so that memcpy and memmove share them.
  */
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -11,8 +12,21 @@ typedef uint32_t __attribute__((aligned(1), may_alias)) u32;
 typedef uint64_t __attribute__((aligned(1), may_alias)) u64;
 typedef uint64_t __attribute__((vector_size(16), aligned(1), may_alias)) u128;
 
-/* From here on the microcode's copy beats the loop of 16-byte moves. */
-#define REP_MIN 1024u
+/* From here on the microcode's copy beats the loop of 16-byte moves; of 1 KiB both take 25 ns. */
+#define REP_MIN 2048u
+/* From here on its stores do; smaller blocks would pay for the start. */
+#define REP_SET_MIN 1024u
+
+/*
+ * Where a block lies less than a line behind the other in its page, the microcode of AMD's Zen
+ * takes the one for overlapping the other, and moves byte by byte: 20 times as long.
+ */
+static inline bool rep_is_good(const uint8_t *d, const uint8_t *s, size_t n)
+{
+	uintptr_t behind = ((uintptr_t)d - (uintptr_t)s) % 4096;
+
+	return n >= REP_MIN && (behind == 0 || behind >= 64);
+}
 
 static inline __attribute__((always_inline)) void move_small(uint8_t *d, const uint8_t *s, size_t n)
 {
@@ -80,10 +94,10 @@ void *memcpy(void *restrict dst, const void *restrict src, size_t n)
 {
 	if (n <= 32)
 		move_small(dst, src, n);
-	else if (n < REP_MIN)
-		move_up(dst, src, n);
-	else
+	else if (rep_is_good(dst, src, n))
 		move_rep(dst, src, n);
+	else
+		move_up(dst, src, n);
 	return dst;
 }
 
@@ -95,10 +109,10 @@ void *memmove(void *dst, const void *src, size_t n)
 		move_small(dst, src, n);
 	else if (distance < n)
 		move_down(dst, src, n);
-	else if (n < REP_MIN || -distance < n)
-		move_up(dst, src, n);
-	else
+	else if (-distance >= n && rep_is_good(dst, src, n))
 		move_rep(dst, src, n);
+	else
+		move_up(dst, src, n);
 	return dst;
 }
 
@@ -108,7 +122,7 @@ void *memset(void *dst, int c, size_t n)
 	uint64_t word = 0x0101010101010101ull * (uint8_t)c;
 	u128 block = {word, word};
 
-	if (n >= REP_MIN) {
+	if (n >= REP_SET_MIN) {
 		size_t words = n / sizeof(word);
 
 		/* by words: without fast strings, as under TCG, each step costs the same */
