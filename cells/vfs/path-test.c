@@ -9,7 +9,7 @@
 
 static char copy[VFS_PATH_MAX];
 
-/* The names of @text, each with '|' behind it, and "/" at the end of a directory. */
+/* The names of @text, each with '|' behind it, and "/" and "." for what stands at the end. */
 static const char *cut(const char *text)
 {
 	static char out[2 * VFS_PATH_MAX];
@@ -26,6 +26,8 @@ static const char *cut(const char *text)
 	assert_true(path_ended(&p));
 	if (p.directory)
 		strcat(out, "/");
+	if (p.dot)
+		strcat(out, ".");
 	return out;
 }
 
@@ -36,8 +38,10 @@ static void names_are_cut(void **state)
 	assert_string_equal(cut("/a"), "a|");
 	assert_string_equal(cut("//a///b"), "a|b|");
 	assert_string_equal(cut("/a/"), "a|/");
-	assert_string_equal(cut("/./a/./b/."), "a|b|/");
-	assert_string_equal(cut("/."), "/");
+	assert_string_equal(cut("/./a/./b/."), "a|b|/.");
+	assert_string_equal(cut("/a/.//"), "a|/.");
+	assert_string_equal(cut("/./a/"), "a|/");
+	assert_string_equal(cut("/."), "/.");
 	assert_string_equal(cut("/../a/.."), "..|a|..|");
 	assert_string_equal(cut("/.a/..b/c."), ".a|..b|c.|");
 	assert_string_equal(cut("/a b/\xc3\xa4"), "a b|\xc3\xa4|");

@@ -9,17 +9,15 @@ static bool ends(char c)
 }
 
 /* To the next name: over '/' and over ".". */
-static const char *skip(const char *at, bool *directory)
+static void skip(struct path *path, const char *at)
 {
-	for (;;) {
-		if (*at == '/')
-			at++;
-		else if (*at == '.' && ends(at[1]))
-			at++;
-		else
-			return at;
-		*directory = true;
+	path->directory = false;
+	path->dot = false;
+	for (; *at == '/' || (*at == '.' && ends(at[1])); at++) {
+		path->directory = true;
+		path->dot |= *at == '.';
 	}
+	path->at = at;
 }
 
 int path_open(const char *text, char copy[VFS_PATH_MAX], struct path *ret_path)
@@ -28,12 +26,11 @@ int path_open(const char *text, char copy[VFS_PATH_MAX], struct path *ret_path)
 
 	if (n == VFS_PATH_MAX)
 		return -ENAMETOOLONG;
-	if (n == 0 || text[0] != '/')
-		return -EINVAL;
 	memcpy(copy, text, n);
 	copy[n] = '\0';
-	ret_path->directory = false;
-	ret_path->at = skip(copy, &ret_path->directory);
+	if (copy[0] != '/')
+		return -EINVAL;
+	skip(ret_path, copy);
 	return 0;
 }
 
@@ -51,8 +48,7 @@ int path_next(struct path *path, struct fs_name *ret_name)
 	}
 	ret_name->text[n] = '\0';
 	ret_name->len = n;
-	path->directory = false;
-	path->at = skip(path->at + n, &path->directory);
+	skip(path, path->at + n);
 	return 1;
 }
 

@@ -9,6 +9,7 @@
 struct path {
 	const char *at; /* borrowed */
 	bool directory; /* a '/' stood behind the last name */
+	bool dot;       /* and then a "." */
 };
 
 /*

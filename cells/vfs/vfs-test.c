@@ -427,6 +427,16 @@ static void directories_nest(void **state)
 	assert_int_equal(vfs_rmdir("/"), -EBUSY);
 	assert_int_equal(vfs_rmdir("/d/e/f"), -ENOTDIR);
 	assert_int_equal(vfs_rmdir("/d/.."), -EINVAL);
+	assert_int_equal(vfs_rmdir("/d/e/."), -EINVAL);
+	assert_int_equal(vfs_rmdir("/d/e/.//"), -EINVAL);
+	assert_int_equal(vfs_rmdir("/."), -EINVAL);
+	assert_int_equal(vfs_mkdir("/new/."), -EINVAL);
+	assert_int_equal(vfs_unlink("/d/."), -EINVAL);
+	assert_int_equal(vfs_rename("/d/e/.", "/e"), -EINVAL);
+	assert_int_equal(vfs_rename("/d/e", "/e/."), -EINVAL);
+	assert_int_equal(vfs_open("/d/new/.", VFS_WRITE | VFS_CREATE, CLIENT, &d), -EINVAL);
+	d = open_file("/d/.", VFS_DIRECTORY);
+	assert_int_equal(vfs_close(d), 0);
 	assert_int_equal(vfs_unlink("/d/e"), -EISDIR);
 	assert_int_equal(vfs_unlink("/"), -EISDIR);
 	assert_int_equal(vfs_unlink("/d/e/f/"), -EISDIR);

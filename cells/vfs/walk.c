@@ -52,5 +52,5 @@ int vfs_place(const struct fs_ops *fs, const char *path, struct vfs_place *ret_p
 		return r;
 	ret_place->dir = dir;
 	ret_place->directory = p.directory;
-	return is_dotdot(&ret_place->name) ? -EINVAL : 0;
+	return p.dot || is_dotdot(&ret_place->name) ? -EINVAL : 0;
 }
