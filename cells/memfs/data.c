@@ -145,13 +145,13 @@ int64_t memfs_write(struct fs_node node, uint64_t *pos, const void *buf, size_t 
 
 	while (r >= 0 && done < n) {
 		size_t some = smaller(n - done, sizeof(step));
+		uint64_t at = append ? FS_APPEND : *pos;
 
 		memcpy(step, (const uint8_t *)buf + done, some);
-		if (append)
-			*pos = FS_APPEND;
-		r = write_step(node.h, pos, step, some);
+		r = write_step(node.h, &at, step, some);
 		if (r <= 0)
 			break;
+		*pos = at;
 		done += (size_t)r;
 	}
 	return done ? (int64_t)done : r;

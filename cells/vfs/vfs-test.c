@@ -310,6 +310,24 @@ static void files_have_limits(void **state)
 	assert_int_equal(vfs_rmdir("/d"), 0);
 }
 
+/* What did not fit moved nothing, not even to where the file ends. */
+static void appends_that_are_cut_short_keep_the_position(void **state)
+{
+	struct vfs_file f;
+	char buf[3000] = "x";
+
+	(void)state;
+	make("/a", "");
+	f = open_file("/a", VFS_READ | VFS_WRITE | VFS_APPEND);
+	fail_in = 3; /* a block, an index and a block */
+	assert_int_equal(vfs_write(f, buf, sizeof(buf)), 1024);
+	assert_int_equal(vfs_seek(f, 0, VFS_FROM_HERE), 1024);
+	assert_int_equal(vfs_write(f, buf, sizeof(buf)), sizeof(buf));
+	assert_int_equal(vfs_seek(f, 0, VFS_FROM_HERE), 4024);
+	assert_int_equal(vfs_close(f), 0);
+	assert_int_equal(vfs_unlink("/a"), 0);
+}
+
 static void an_open_file_outlives_its_name(void **state)
 {
 	struct vfs_file f, g;
@@ -628,6 +646,7 @@ int main(void)
 		TEST(gaps_read_as_zeros),
 		TEST(any_sequence_is_right),
 		TEST(files_have_limits),
+		TEST(appends_that_are_cut_short_keep_the_position),
 		TEST(an_open_file_outlives_its_name),
 		TEST(files_go_with_their_task),
 		TEST(flags_are_checked),
