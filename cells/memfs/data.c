@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-#define TRIM_A_STEP 64u
-
 struct spinlock *memfs_data_lock(struct handle h)
 {
 	return &memfs_state()->data[h.slot % DATA_LOCKS];
@@ -93,47 +91,65 @@ int64_t memfs_read(struct fs_node node, uint64_t pos, void *buf, size_t n)
 
 /* ---- write ---- */
 
-/* Result: bytes, fewer than @n when no block is to be had; -errno instead of 0. */
-static int64_t copy_in(struct memfs_node *file, uint64_t pos, const uint8_t *from, size_t n)
-	REQUIRES(memfs_data)
+/*
+ * Up to BLOCK_BYTES at @at: all of them, or those for which there are blocks if no more are to be
+ * had (@out). Result: bytes; -EAGAIN: @supply lacks something.
+ */
+static int64_t copy_in(struct memfs_node *file, uint64_t at, const uint8_t *from, size_t n,
+		       bool out, struct memfs_supply *supply) REQUIRES(memfs_data)
 {
-	size_t done = 0;
+	size_t first = smaller(n, BLOCK_BYTES - at % BLOCK_BYTES);
+	uint8_t *block = NULL, *next = NULL;
+	int r = map_make(file, at / BLOCK_BYTES, supply, &block);
 
-	while (done < n) {
-		uint64_t at = (pos + done) % BLOCK_BYTES;
-		size_t some = smaller(n - done, BLOCK_BYTES - at);
-		uint8_t *block;
-		int r = map_make(file, (pos + done) / BLOCK_BYTES, &block);
-
-		if (r < 0)
-			return done ? (int64_t)done : r;
-		memcpy(block + at, from + done, some);
-		done += some;
-	}
-	return (int64_t)done;
+	if (r == 0 && first < n)
+		r = map_make(file, at / BLOCK_BYTES + 1, supply, &next);
+	if (r < 0 && !(block && out))
+		return r;
+	memcpy(block + at % BLOCK_BYTES, from, first);
+	if (!next)
+		return (int64_t)first;
+	memcpy(next, from + first, n - first);
+	return (int64_t)n;
 }
 
-static int64_t write_step(struct handle h, uint64_t *pos, const uint8_t from[BLOCK_BYTES], size_t n)
+/* In one step. With @out set, what there is no memory for is left out. */
+static int64_t write_locked(struct memfs_node *file, uint64_t *pos, const uint8_t *from, size_t n,
+			    bool out, struct memfs_supply *supply) REQUIRES(memfs_data)
 {
-	struct spinlock *lock = memfs_data_lock(h);
-	struct memfs_node *file;
-	uint64_t at;
+	uint64_t at = *pos == FS_APPEND ? file->size : *pos;
 	int64_t r;
 
-	spin_lock_as(lock, memfs_data);
-	r = file_get(h, &file);
-	if (r == 0) {
-		at = *pos == FS_APPEND ? file->size : *pos;
-		r = at < FILE_BYTES_MAX ? copy_in(file, at, from, smaller(n, FILE_BYTES_MAX - at))
-					: -EFBIG;
-		if (r > 0) {
-			*pos = at + (uint64_t)r;
-			if (*pos > file->size)
-				file->size = *pos;
-		}
-	}
-	spin_unlock_as(lock, memfs_data);
+	if (at >= FILE_BYTES_MAX)
+		return -EFBIG;
+	r = copy_in(file, at, from, smaller(n, FILE_BYTES_MAX - at), out, supply);
+	if (r < 0)
+		return r;
+	*pos = at + (uint64_t)r;
+	if (*pos > file->size)
+		file->size = *pos;
 	return r;
+}
+
+/* *@pos changes if something was written. */
+static int64_t write_step(struct handle h, uint64_t *pos, const uint8_t from[BLOCK_BYTES], size_t n)
+{
+	struct handle room[MEMFS_OBJECTS_MAX];
+	OWNED(supply_drop) struct memfs_supply supply = {.have = {.handles = room}};
+	struct spinlock *lock = memfs_data_lock(h);
+	struct memfs_node *file;
+	int filled;
+	int64_t r;
+
+	do {
+		filled = supply_fill(&supply);
+		spin_lock_as(lock, memfs_data);
+		r = file_get(h, &file);
+		if (r == 0)
+			r = write_locked(file, pos, from, n, filled < 0, &supply);
+		spin_unlock_as(lock, memfs_data);
+	} while (r == -EAGAIN && filled == 0);
+	return r == -EAGAIN ? filled : r;
 }
 
 int64_t memfs_write(struct fs_node node, uint64_t *pos, const void *buf, size_t n)
@@ -159,24 +175,31 @@ int64_t memfs_write(struct fs_node node, uint64_t *pos, const void *buf, size_t 
 
 /* ---- truncate ---- */
 
+/* The bytes of the last block that are behind the file's end. */
+static void clear_tail(struct memfs_node *file) REQUIRES(memfs_data)
+{
+	size_t used = file->size % BLOCK_BYTES;
+	uint8_t *last = used ? map_find(file, file->size / BLOCK_BYTES) : NULL;
+
+	if (last)
+		memset(last + used, 0, BLOCK_BYTES - used);
+}
+
 /*
- * Shortens the file to @size, or by TRIM_A_STEP blocks on the way there; what is longer than
+ * Shortens the file to @size, or by what @gone has room for on the way there; what is longer than
  * that is cut in several steps, each of which leaves a file.
  */
-static bool cut(struct memfs_node *file, uint64_t size) REQUIRES(memfs_data)
+static bool cut(struct memfs_node *file, uint64_t size, struct memfs_objects *gone)
+	REQUIRES(memfs_data)
 {
 	uint64_t keep = blocks_of(size), freed = 0;
-	uint8_t *last;
 
-	for (unsigned i = 0; i < TRIM_A_STEP; i++) {
-		uint64_t n = map_trim(file, keep);
+	while (objects_room(gone) >= MAP_TRIM_MAX) {
+		uint64_t n = map_trim(file, keep, gone);
 
 		if (n == 0) {
-			last = size % BLOCK_BYTES ? map_find(file, size / BLOCK_BYTES) : NULL;
-			if (last)
-				memset(last + size % BLOCK_BYTES, 0,
-				       BLOCK_BYTES - size % BLOCK_BYTES);
 			file->size = size;
+			clear_tail(file);
 			return true;
 		}
 		freed = n - 1;
@@ -185,33 +208,45 @@ static bool cut(struct memfs_node *file, uint64_t size) REQUIRES(memfs_data)
 	return false;
 }
 
+/* Result: 1: done; 0: not yet. */
+static int truncate_step(struct handle h, uint64_t size)
+{
+	struct handle room[MEMFS_OBJECTS_MAX];
+	OWNED(objects_drop) struct memfs_objects gone = {.handles = room};
+	struct spinlock *lock = memfs_data_lock(h);
+	struct memfs_node *file;
+	int r;
+
+	spin_lock_as(lock, memfs_data);
+	r = file_get(h, &file);
+	if (r == 0 && size >= file->size) {
+		file->size = size;
+		r = 1;
+	} else if (r == 0) {
+		r = cut(file, size, &gone);
+	}
+	spin_unlock_as(lock, memfs_data);
+	return r;
+}
+
 int memfs_truncate(struct fs_node node, uint64_t size)
 {
-	struct spinlock *lock = memfs_data_lock(node.h);
-	struct memfs_node *file;
-	bool done = false;
 	int r = memfs_attach();
 
 	if (size > FILE_BYTES_MAX)
 		return -EFBIG;
-	while (r == 0 && !done) {
-		spin_lock_as(lock, memfs_data);
-		r = file_get(node.h, &file);
-		if (r == 0 && size >= file->size) {
-			file->size = size;
-			done = true;
-		} else if (r == 0) {
-			done = cut(file, size);
-		}
-		spin_unlock_as(lock, memfs_data);
-	}
-	return r;
+	while (r == 0)
+		r = truncate_step(node.h, size);
+	return r < 0 ? r : 0;
 }
 
 /* ---- the end of a node ---- */
 
+/* Result: whether there may be more. */
 static bool reap_blocks(struct handle h)
 {
+	struct handle room[MEMFS_OBJECTS_MAX];
+	OWNED(objects_drop) struct memfs_objects gone = {.handles = room};
 	struct spinlock *lock = memfs_data_lock(h);
 	struct memfs_node *n;
 	bool more;
@@ -219,24 +254,26 @@ static bool reap_blocks(struct handle h)
 	spin_lock_as(lock, memfs_data);
 	n = node_get(h);
 	more = n && n->dead && n->kind == FS_FILE;
-	for (unsigned i = 0; i < TRIM_A_STEP && more; i++)
-		more = map_trim(n, 0) != 0;
+	while (more && objects_room(&gone) >= MAP_TRIM_MAX)
+		more = map_trim(n, 0, &gone) != 0;
 	spin_unlock_as(lock, memfs_data);
 	return more;
 }
 
-void memfs_reap(struct fs_node node)
+void memfs_reap(struct handle h)
 {
-	struct spinlock *lock = memfs_data_lock(node.h);
+	struct spinlock *lock = memfs_data_lock(h);
 	const struct memfs_node *n;
+	void *object = NULL;
 
-	while (reap_blocks(node.h))
+	while (reap_blocks(h))
 		;
 	spin_lock_as(&memfs_state()->names, memfs_names);
 	spin_lock_as(lock, memfs_data);
-	n = node_get(node.h);
+	n = node_get(h);
 	if (n && n->dead)
-		(void)object_destroy(memfs_state()->types.node, node.h);
+		(void)!object_retire(memfs_type(MEMFS_NODE), h, &object);
 	spin_unlock_as(lock, memfs_data);
 	spin_unlock_as(&memfs_state()->names, memfs_names);
+	object_release(object);
 }

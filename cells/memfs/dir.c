@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#define LEVELS (DIR_HASH_BITS / INDEX_BITS)
+#define LEVELS DIR_LEVELS
 #define KEY_SUB_BITS 16u
 #define KEY_SUB(key) ((key)&0xffffu)
 #define KEY_SUB_MAX 0xfffeu /* so that there is a key behind each */
@@ -21,12 +21,12 @@ static uint32_t digit(uint64_t hash, uint32_t level)
 
 static struct memfs_entry *entry_get(struct handle h)
 {
-	return object_get(memfs_state()->types.entry, h);
+	return object_get(memfs_type(MEMFS_ENTRY), h);
 }
 
 static struct memfs_index *index_get(struct handle h)
 {
-	return object_get(memfs_state()->types.index, h);
+	return object_get(memfs_type(MEMFS_INDEX), h);
 }
 
 /* The way from a directory to the slot where @hash is, or would be. */
@@ -51,135 +51,117 @@ static void descend(struct memfs_node *dir, uint64_t hash, struct path *path)
 	}
 }
 
-static bool is(const struct memfs_entry *e, uint64_t hash, const struct fs_name *name)
+static bool is(const struct memfs_entry *e, struct dir_name name)
 {
-	return e->key >> KEY_SUB_BITS == hash && e->name.len == name->len &&
-	       memcmp(e->name.text, name->text, name->len) == 0;
+	return e->key >> KEY_SUB_BITS == name.hash && e->name.len == name.name->len &&
+	       memcmp(e->name.text, name.name->text, name.name->len) == 0;
 }
 
-struct memfs_entry *dir_find(const struct memfs_node *dir, const struct fs_name *name)
+struct memfs_entry *dir_find(const struct memfs_node *dir, struct dir_name name)
 {
-	uint64_t hash = dir_hash(name);
 	struct handle h = dir->top;
 	struct memfs_index *index;
 	struct memfs_entry *e;
 
 	for (uint32_t level = 0; level < LEVELS && (index = index_get(h)); level++)
-		h = index->slots[digit(hash, level)];
-	for (e = entry_get(h); e && !is(e, hash, name);)
+		h = index->slots[digit(name.hash, level)];
+	for (e = entry_get(h); e && !is(e, name);)
 		e = entry_get(e->next);
 	return e;
 }
 
 /* ---- insert ---- */
 
-static void destroy_chain(struct handle h)
+/* The highest level, from @level on, in which two hashes differ. */
+static uint32_t fork_of(uint64_t a, uint64_t b, uint32_t level)
 {
-	struct memfs_index *index;
-
-	while ((index = index_get(h))) {
-		struct handle below = {0};
-
-		for (uint32_t i = 0; i < INDEX_SLOTS; i++) {
-			if (index_get(index->slots[i]))
-				below = index->slots[i];
-		}
-		(void)object_destroy(memfs_state()->types.index, h);
-		h = below;
-	}
+	while (digit(a, level) == digit(b, level))
+		level++;
+	return level;
 }
 
 /*
- * Indexes from @level on that part @old from @new, which share what is above: a chain, with
- * both in the last one. Result: 0 and the first; -ENOMEM, -ENOSPC.
+ * Indexes of the levels @from to @to that part one entry from another, which share what is above:
+ * a chain, with both in the last one. Result: the first.
  */
-static int split(uint32_t level, struct handle old_h, const struct memfs_entry *old,
-		 struct handle new_h, const struct memfs_entry *new, struct handle *ret_first)
+static struct handle split(uint32_t from, uint32_t to, struct handle a_h, uint64_t a,
+			   struct handle b_h, uint64_t b, struct memfs_supply *supply)
 {
-	uint64_t a = old->key >> KEY_SUB_BITS, b = new->key >> KEY_SUB_BITS;
-	struct handle first = {0}, h;
-	struct memfs_index *index, *above = NULL;
-
-	for (;; level++) {
-		int r = memfs_create(memfs_state()->types.index, &h, &index);
-
-		if (r < 0) {
-			destroy_chain(first);
-			return r;
-		}
-		if (above) {
-			above->slots[digit(a, level - 1)] = h;
-			above->used = 1;
-		} else {
-			first = h;
-		}
-		if (digit(a, level) != digit(b, level))
-			break;
-		above = index;
-	}
-	index->slots[digit(a, level)] = old_h;
-	index->slots[digit(b, level)] = new_h;
-	index->used = 2;
-	*ret_first = first;
-	return 0;
-}
-
-/* Puts an entry, which is complete, into its place: one store makes it visible. */
-static int link_entry(struct memfs_node *dir, struct handle h, struct memfs_entry *e, uint64_t hash)
-{
-	const struct memfs_entry *there;
+	struct memfs_index *index;
 	struct handle first;
-	struct path path;
-	int r;
 
-	descend(dir, hash, &path);
-	there = entry_get(*path.slot);
-	e->key = hash << KEY_SUB_BITS;
-	if (!there) {
-		if (path.n > 0)
-			path.indexes[path.n - 1]->used++;
-		*path.slot = h;
-		return 0;
+	index = supply_take(supply, MEMFS_INDEX, &first);
+	index->slots[digit(a, to)] = a_h;
+	index->slots[digit(b, to)] = b_h;
+	index->used = 2;
+	while (to-- > from) {
+		struct handle below = first;
+
+		index = supply_take(supply, MEMFS_INDEX, &first);
+		index->slots[digit(a, to)] = below;
+		index->used = 1;
 	}
-	if (there->key >> KEY_SUB_BITS == hash) {
-		if (KEY_SUB(there->key) == KEY_SUB_MAX)
-			return -ENOSPC;
-		e->key = there->key + 1;
-		e->next = *path.slot;
-		*path.slot = h;
-		return 0;
-	}
-	r = split(path.n, *path.slot, there, h, e, &first);
-	if (r == 0)
-		*path.slot = first;
-	return r;
+	return first;
 }
 
-int dir_insert(struct memfs_node *dir, const struct fs_name *name, struct handle node,
-	       enum fs_kind kind)
+static struct memfs_entry *make_entry(struct dir_name name, struct handle node, enum fs_kind kind,
+				      struct memfs_supply *supply, struct handle *ret_handle)
 {
-	struct memfs_entry *e;
-	struct handle h;
-	int r = memfs_create(memfs_state()->types.entry, &h, &e);
+	struct memfs_entry *e = supply_take(supply, MEMFS_ENTRY, ret_handle);
 
-	if (r < 0)
-		return r;
 	e->node = node;
 	e->kind = kind;
-	e->name.len = name->len;
-	memcpy(e->name.text, name->text, name->len); /* and zero after it */
-	r = link_entry(dir, h, e, dir_hash(name));
-	if (r < 0)
-		(void)object_destroy(memfs_state()->types.entry, h);
-	else
-		dir->n_entries++;
-	return r;
+	e->name.len = name.name->len;
+	memcpy(e->name.text, name.name->text, name.name->len); /* and zero after it */
+	return e;
+}
+
+int dir_insert(struct memfs_node *dir, struct dir_name name, struct handle node, enum fs_kind kind,
+	       struct memfs_supply *supply)
+{
+	const struct memfs_entry *there;
+	struct memfs_entry *e;
+	struct handle *slot, h;
+	uint64_t key = name.hash << KEY_SUB_BITS, hash = 0;
+	uint32_t fork = 0;
+	struct path path;
+	bool enough;
+
+	descend(dir, name.hash, &path);
+	slot = path.slot;
+	there = entry_get(*slot);
+	if (there)
+		hash = there->key >> KEY_SUB_BITS;
+	if (there && hash == name.hash) {
+		if (KEY_SUB(there->key) == KEY_SUB_MAX)
+			return -ENOSPC;
+		key = there->key + 1;
+	}
+	enough = supply_has(supply, MEMFS_ENTRY, 1);
+	if (there && hash != name.hash) {
+		fork = fork_of(hash, name.hash, path.n);
+		enough &= supply_has(supply, MEMFS_INDEX, fork + 1 - path.n);
+	}
+	if (!enough)
+		return -EAGAIN;
+	e = make_entry(name, node, kind, supply, &h);
+	e->key = key;
+	if (there && hash != name.hash) {
+		h = split(path.n, fork, *slot, hash, h, name.hash, supply);
+	} else {
+		e->next = *slot;
+		if (!there && path.n > 0)
+			path.indexes[path.n - 1]->used++;
+	}
+	*slot = h;
+	dir->n_entries++;
+	return 0;
 }
 
 /* ---- remove ---- */
 
 /* The last slot of @path was emptied: so is its index, perhaps. */
-static void prune(struct memfs_node *dir, struct path *path)
+static void prune(struct memfs_node *dir, struct path *path, struct memfs_objects *gone)
 {
 	while (path->n > 0 && --path->indexes[path->n - 1]->used == 0) {
 		struct handle h = path->handles[--path->n];
@@ -192,27 +174,26 @@ static void prune(struct memfs_node *dir, struct path *path)
 				slot++;
 		}
 		*slot = (struct handle){0};
-		(void)object_destroy(memfs_state()->types.index, h);
+		objects_add(gone, h);
 	}
 }
 
-void dir_remove(struct memfs_node *dir, const struct fs_name *name)
+void dir_remove(struct memfs_node *dir, struct dir_name name, struct memfs_objects *gone)
 {
-	uint64_t hash = dir_hash(name);
 	struct memfs_entry *e;
 	struct handle *at, h;
 	struct path path;
 
-	descend(dir, hash, &path);
-	for (at = path.slot; (e = entry_get(*at)) && !is(e, hash, name);)
+	descend(dir, name.hash, &path);
+	for (at = path.slot; (e = entry_get(*at)) && !is(e, name);)
 		at = &e->next;
 	if (!e)
 		return;
 	h = *at;
 	*at = e->next;
+	objects_add(gone, h);
 	if (path.slot->type == 0)
-		prune(dir, &path);
-	(void)object_destroy(memfs_state()->types.entry, h);
+		prune(dir, &path, gone);
 	dir->n_entries--;
 }
 

@@ -9,10 +9,15 @@
  *   block   BLOCK_BYTES of a file
  *
  * Two kinds of lock. `names` guards directories, entries, and which nodes are linked or open.
- * A node's data lock (one of DATA_LOCKS) guards its size and blocks. An object is freed only
- * under the lock under which it is reached; a node under both. Order: names, then data.
+ * A node's data lock (one of DATA_LOCKS) guards its size and blocks. Order: names, then data.
  * They are spinlocks, so nobody is killed or preempted with one; and nothing of a client's
  * memory is touched under one, so nobody faults.
+ *
+ * Nothing is allocated or freed under one either, since that may map memory. What an operation
+ * takes it has got before; if that turns out to be too little, it has changed nothing, says -EAGAIN
+ * and what is wanted, and is tried again with more. What it takes out of the tree, under the lock
+ * under which that is reached, it frees afterwards. A node is reached by handle, too: it is
+ * retired under both locks.
  */
 #ifndef MEMFS_INTERNAL_H
 #define MEMFS_INTERNAL_H
@@ -58,14 +63,18 @@ struct memfs_entry {
 	struct fs_name name;
 };
 
-struct memfs_types {
-	struct heap_type node, entry, index, block;
+enum memfs_kind {
+	MEMFS_NODE,
+	MEMFS_ENTRY,
+	MEMFS_INDEX,
+	MEMFS_BLOCK,
+	MEMFS_KINDS,
 };
 
 struct memfs_state {
 	struct spinlock names; /* memfs_names */
 	uint32_t ready; /* atomic: what follows is set */
-	struct memfs_types types;
+	struct heap_type types[MEMFS_KINDS];
 	struct fs_node root;
 	uint64_t bytes_max; /* that memfs may have allocated */
 	struct spinlock data[DATA_LOCKS]; /* memfs_data */
@@ -75,11 +84,10 @@ struct memfs_state {
 
 struct memfs_state *memfs_state(void);
 
-/* Finds or makes types and root, if this is not done. Result: 0, -ENOMEM. */
-int memfs_attach(void) MUST_USE;
-
-/* A zeroed object of memfs's own. Result: 0, -ENOMEM, -ENOSPC (bytes_max is reached). */
-int memfs_create(struct heap_type type, struct handle *ret_handle, void *ret_object) MUST_USE;
+static inline struct heap_type memfs_type(enum memfs_kind kind)
+{
+	return memfs_state()->types[kind];
+}
 
 /* The same handle: both none, or one object. */
 static inline bool same_handle(struct handle a, struct handle b)
@@ -89,20 +97,80 @@ static inline bool same_handle(struct handle a, struct handle b)
 
 static inline struct memfs_node *node_get(struct handle h)
 {
-	return object_get(memfs_state()->types.node, h);
+	return object_get(memfs_type(MEMFS_NODE), h);
+}
+
+/* Finds or makes types and root, if this is not done. Result: 0, -ENOMEM. */
+int memfs_attach(void) MUST_USE;
+
+/* ---- objects.c: those that are in no tree, or not any more ---- */
+
+#define DIR_HASH_BITS 48u
+#define DIR_LEVELS (DIR_HASH_BITS / INDEX_BITS)
+#define MEMFS_OBJECTS_MAX 16u
+_Static_assert(MEMFS_OBJECTS_MAX >= 2 + DIR_LEVELS, "a node, its entry, and all indexes above it");
+_Static_assert(MEMFS_OBJECTS_MAX >= 2 * MAP_LEVELS_MAX, "a block, and a map raised to its height");
+
+struct memfs_objects {
+	uint32_t n;
+	struct handle *handles; /* room for MEMFS_OBJECTS_MAX, borrowed */
+};
+
+/* There is room. */
+void objects_add(struct memfs_objects *o, struct handle h);
+/* Frees them; no lock is held. Usable with OWNED(). */
+void objects_drop(struct memfs_objects *o);
+/* Frees a node of @type, of which nobody knows the handle. */
+void node_drop(struct heap_type type, struct handle h);
+
+static inline uint32_t objects_room(const struct memfs_objects *o)
+{
+	return MEMFS_OBJECTS_MAX - o->n;
+}
+
+/* Zeroed objects of memfs's own, for an operation to take from under a lock. */
+struct memfs_supply {
+	bool lacks; /* something that is wanted */
+	uint8_t wanted[MEMFS_KINDS]; /* and not taken yet */
+	struct memfs_objects have;
+};
+
+/* Adds what it lacks; no lock is held. Result: 0; -ENOMEM, -ENOSPC (bytes_max is reached). */
+int supply_fill(struct memfs_supply *s) MUST_USE;
+/* Are there @n of the kind? If not, they are wanted. */
+bool supply_has(struct memfs_supply *s, enum memfs_kind kind, uint32_t n) MUST_USE;
+/* There is one. */
+void *supply_take(struct memfs_supply *s, enum memfs_kind kind, struct handle *ret_handle);
+
+/* Cleanup helper: frees what was not taken. */
+static inline void supply_drop(struct memfs_supply *s)
+{
+	objects_drop(&s->have);
 }
 
 /* ---- dir.c: the trie of a directory; names is held ---- */
 
-#define DIR_HASH_BITS 48u
 uint64_t dir_hash(const struct fs_name *name);
-struct memfs_entry *dir_find(const struct memfs_node *dir, const struct fs_name *name)
+
+/* A name, borrowed, whose hash was computed while nobody waits. */
+struct dir_name {
+	const struct fs_name *name;
+	uint64_t hash;
+};
+
+static inline struct dir_name dir_name(const struct fs_name *name)
+{
+	return (struct dir_name){name, dir_hash(name)};
+}
+
+struct memfs_entry *dir_find(const struct memfs_node *dir, struct dir_name name)
 	REQUIRES(memfs_names);
-/* @name is not there. Result: 0, -ENOMEM, -ENOSPC. */
-int dir_insert(struct memfs_node *dir, const struct fs_name *name, struct handle node,
-	       enum fs_kind kind) MUST_USE REQUIRES(memfs_names);
-/* @name is there. */
-void dir_remove(struct memfs_node *dir, const struct fs_name *name) REQUIRES(memfs_names);
+/* @name is not there. Result: 0, -EAGAIN (@supply lacks something), -ENOSPC. */
+int dir_insert(struct memfs_node *dir, struct dir_name name, struct handle node, enum fs_kind kind,
+	       struct memfs_supply *supply) MUST_USE REQUIRES(memfs_names);
+/* @name is there. Adds to @gone, which is empty. */
+void dir_remove(struct memfs_node *dir, struct dir_name name, struct memfs_objects *gone)
+	REQUIRES(memfs_names);
 /* The entry with the smallest key that is at least @key; NULL = none. */
 struct memfs_entry *dir_next(const struct memfs_node *dir, uint64_t key) REQUIRES(memfs_names);
 
@@ -110,11 +178,19 @@ struct memfs_entry *dir_next(const struct memfs_node *dir, uint64_t key) REQUIRE
 
 /* Block @n, or NULL where the file has a gap. */
 uint8_t *map_find(const struct memfs_node *file, uint64_t n) MUST_USE REQUIRES(memfs_data);
-/* The same, made where there is none. @n < FILE_BYTES_MAX / BLOCK_BYTES. */
-int map_make(struct memfs_node *file, uint64_t n, uint8_t **ret_block) MUST_USE
+/*
+ * The same, made where there is none. @n < FILE_BYTES_MAX / BLOCK_BYTES. Result: 0, -EAGAIN
+ * (@supply lacks something).
+ */
+int map_make(struct memfs_node *file, uint64_t n, struct memfs_supply *supply,
+	     uint8_t **ret_block) MUST_USE REQUIRES(memfs_data);
+#define MAP_TRIM_MAX (MAP_LEVELS_MAX + 1) /* objects */
+/*
+ * Takes out the last block if its number is at least @keep, adding to @gone, where there is room
+ * for MAP_TRIM_MAX. Result: its number + 1; 0 = none.
+ */
+uint64_t map_trim(struct memfs_node *file, uint64_t keep, struct memfs_objects *gone)
 	REQUIRES(memfs_data);
-/* Frees the last block if its number is at least @keep. Result: its number + 1; 0 = none. */
-uint64_t map_trim(struct memfs_node *file, uint64_t keep) REQUIRES(memfs_data);
 
 /* ---- data.c: fs_ops on contents ---- */
 
@@ -123,7 +199,7 @@ int64_t memfs_write(struct fs_node node, uint64_t *pos, const void *buf, size_t 
 int memfs_truncate(struct fs_node node, uint64_t size);
 struct spinlock *memfs_data_lock(struct handle h);
 /* Frees blocks and then the object of a node that is dead. */
-void memfs_reap(struct fs_node node);
+void memfs_reap(struct handle h);
 
 /* ---- names.c: fs_ops on directories ---- */
 
@@ -134,8 +210,8 @@ int memfs_create_node(struct fs_node dir, const struct fs_name *name, enum fs_ki
 int memfs_remove(struct fs_node dir, const struct fs_name *name, enum fs_kind kind);
 int memfs_rename(struct fs_node from_dir, const struct fs_name *from, struct fs_node to_dir,
 		 const struct fs_name *to);
-int memfs_open(struct fs_node node);
-int memfs_close(struct fs_node node);
+int memfs_open(struct fs_node node, enum fs_kind kind);
+void memfs_close(struct fs_node node);
 int memfs_readdir(struct fs_node dir, uint64_t *cookie, struct fs_entry *ret_entry);
 int memfs_stat(struct fs_node node, struct fs_stat *ret_stat);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The block map: a radix tree that is as high as the last block needs. What a block needs is
- * made aside, lowest first, and hung in with one store, so no memory means no change.
+ * all there before anything changes.
  */
 #include "internal.h"
 
 static struct memfs_index *index_get(struct handle h)
 {
-	return object_get(memfs_state()->types.index, h);
+	return object_get(memfs_type(MEMFS_INDEX), h);
 }
 
 /* Slot of block @n in an index with @below levels of indexes under it. */
@@ -38,109 +38,83 @@ uint8_t *map_find(const struct memfs_node *file, uint64_t n)
 			return NULL;
 		h = index->slots[slot_of(n, below)];
 	}
-	return object_get(memfs_state()->types.block, h);
-}
-
-/* Frees @levels indexes with one thing in each; what is below them stays. */
-static void chain_destroy(struct handle h, uint32_t levels)
-{
-	while (levels-- > 0) {
-		const struct memfs_index *index = index_get(h);
-		struct handle gone = h;
-
-		for (uint32_t i = 0; i < INDEX_SLOTS; i++) {
-			if (index->slots[i].type)
-				h = index->slots[i];
-		}
-		(void)object_destroy(memfs_state()->types.index, gone);
-	}
+	return object_get(memfs_type(MEMFS_BLOCK), h);
 }
 
 /*
- * Puts @levels - @from indexes above *@h, each with what is below it where block @n belongs.
- * Result: 0 with *@h the highest; -errno, and they are gone again.
+ * Puts @levels - @from indexes above @h, each with what is below it where block @n belongs.
+ * Result: the highest.
  */
-static int chain_raise(struct handle *h, uint64_t n, uint32_t from, uint32_t levels)
+static struct handle chain_raise(struct handle h, uint64_t n, uint32_t from, uint32_t levels,
+				 struct memfs_supply *supply)
 {
-	struct handle top = *h, above;
-	struct memfs_index *index;
-
 	for (uint32_t below = from; below < levels; below++) {
-		int r = memfs_create(memfs_state()->types.index, &above, &index);
+		struct handle above;
+		struct memfs_index *index = supply_take(supply, MEMFS_INDEX, &above);
 
-		if (r < 0) {
-			chain_destroy(top, below - from);
-			return r;
-		}
-		index->slots[slot_of(n, below)] = top;
+		index->slots[slot_of(n, below)] = h;
 		index->used = 1;
-		top = above;
+		h = above;
 	}
-	*h = top;
-	return 0;
+	return h;
 }
 
 /* A new block @n with @levels indexes above it. */
-static int chain_make(uint64_t n, uint32_t levels, struct handle *ret_top, uint8_t **ret_block)
+static struct handle chain_make(uint64_t n, uint32_t levels, struct memfs_supply *supply,
+				uint8_t **ret_block)
 {
 	struct handle h;
-	int r = memfs_create(memfs_state()->types.block, &h, ret_block);
 
-	if (r < 0)
-		return r;
-	*ret_top = h;
-	r = chain_raise(ret_top, n, 0, levels);
-	if (r < 0)
-		(void)object_destroy(memfs_state()->types.block, h);
-	return r;
+	*ret_block = supply_take(supply, MEMFS_BLOCK, &h);
+	return chain_raise(h, n, 0, levels, supply);
+}
+
+static bool has_chain(struct memfs_supply *supply, uint32_t indexes)
+{
+	bool block = supply_has(supply, MEMFS_BLOCK, 1);
+
+	return supply_has(supply, MEMFS_INDEX, indexes) && block;
 }
 
 /* The map is not empty and too low for block @n. */
-static int map_grow(struct memfs_node *file, uint64_t n, uint8_t **ret_block)
+static int map_grow(struct memfs_node *file, uint64_t n, struct memfs_supply *supply,
+		    uint8_t **ret_block)
 {
 	uint32_t levels = levels_for(n);
-	struct handle top = file->top, chain;
 	struct memfs_index *index;
-	int r = chain_raise(&top, 0, file->levels, levels);
 
-	if (r < 0)
-		return r;
-	r = chain_make(n, levels - 1, &chain, ret_block);
-	if (r < 0) {
-		chain_destroy(top, levels - file->levels);
-		return r;
-	}
-	index = index_get(top);
-	index->slots[slot_of(n, levels - 1)] = chain;
-	index->used = 2;
-	file->top = top;
+	if (!has_chain(supply, levels - file->levels + levels - 1))
+		return -EAGAIN;
+	file->top = chain_raise(file->top, 0, file->levels, levels, supply);
 	file->levels = levels;
+	index = index_get(file->top);
+	index->slots[slot_of(n, levels - 1)] = chain_make(n, levels - 1, supply, ret_block);
+	index->used = 2;
 	return 0;
 }
 
-/* Hangs block @n into a map that is high enough. */
-static int map_fill(struct memfs_node *file, uint64_t n, uint8_t **ret_block)
+/* Hangs block @n into a map that is empty or high enough. */
+static int map_fill(struct memfs_node *file, uint64_t n, struct memfs_supply *supply,
+		    uint8_t **ret_block)
 {
-	uint32_t below = file->levels;
+	uint32_t levels = file->top.type ? file->levels : levels_for(n), below = levels;
 	struct handle *slot = &file->top;
 	struct memfs_index *index = NULL;
-	struct handle chain;
-	int r;
 
 	while (below > 0 && slot->type) {
 		index = index_get(*slot);
 		slot = &index->slots[slot_of(n, --below)];
 	}
-	r = chain_make(n, below, &chain, ret_block);
-	if (r < 0)
-		return r;
+	if (!has_chain(supply, below))
+		return -EAGAIN;
 	if (index)
 		index->used++;
-	*slot = chain;
+	*slot = chain_make(n, below, supply, ret_block);
+	file->levels = levels;
 	return 0;
 }
 
-int map_make(struct memfs_node *file, uint64_t n, uint8_t **ret_block)
+int map_make(struct memfs_node *file, uint64_t n, struct memfs_supply *supply, uint8_t **ret_block)
 {
 	uint8_t *there = map_find(file, n);
 	int r;
@@ -149,12 +123,10 @@ int map_make(struct memfs_node *file, uint64_t n, uint8_t **ret_block)
 		*ret_block = there;
 		return 0;
 	}
-	if (file->top.type == 0)
-		file->levels = levels_for(n);
-	if (levels_for(n) > file->levels)
-		r = map_grow(file, n, ret_block);
+	if (file->top.type && levels_for(n) > file->levels)
+		r = map_grow(file, n, supply, ret_block);
 	else
-		r = map_fill(file, n, ret_block);
+		r = map_fill(file, n, supply, ret_block);
 	if (r == 0)
 		file->n_blocks++;
 	return r;
@@ -169,7 +141,7 @@ static uint32_t last_slot(const struct memfs_index *index)
 	return i;
 }
 
-uint64_t map_trim(struct memfs_node *file, uint64_t keep)
+uint64_t map_trim(struct memfs_node *file, uint64_t keep, struct memfs_objects *gone)
 {
 	struct handle handles[MAP_LEVELS_MAX + 1];
 	struct handle *slots[MAP_LEVELS_MAX + 1] = {&file->top};
@@ -188,10 +160,10 @@ uint64_t map_trim(struct memfs_node *file, uint64_t keep)
 	}
 	if (n < keep)
 		return 0;
-	(void)object_destroy(memfs_state()->types.block, *slots[depth]);
+	objects_add(gone, *slots[depth]);
 	*slots[depth] = (struct handle){0};
 	while (depth > 0 && --index_get(handles[depth - 1])->used == 0) {
-		(void)object_destroy(memfs_state()->types.index, handles[--depth]);
+		objects_add(gone, handles[--depth]);
 		*slots[depth] = (struct handle){0};
 	}
 	file->n_blocks--;

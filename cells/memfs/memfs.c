@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "internal.h"
 
-#include <string.h>
 #include <theseus/frames.h>
 
 CELL_INFO(.name = "memfs", .version = "1.0.0", .summary = "files and directories in memory",
@@ -13,30 +12,6 @@ CELL_STATE(struct memfs_state, memfs);
 struct memfs_state *memfs_state(void)
 {
 	return &memfs;
-}
-
-static struct object_owner own(void)
-{
-	return (struct object_owner){.cell = CELL_SELF};
-}
-
-int memfs_create(struct heap_type type, struct handle *ret_handle, void *ret_object)
-{
-	struct heap_stats stats;
-	struct handle h;
-	void *object;
-	int r;
-
-	heap_stats(CELL_SELF, &stats);
-	if (stats.bytes >= memfs.bytes_max)
-		return -ENOSPC;
-	r = object_create(type, own(), &h);
-	if (r < 0)
-		return r;
-	object = object_get(type, h);
-	memcpy(ret_object, &object, sizeof(object));
-	*ret_handle = h;
-	return 0;
 }
 
 /* ---- attaching: types and root outlive the state ---- */
@@ -51,16 +26,16 @@ static int find_type(const char *name, size_t bytes, struct heap_type *ret_type)
 	return r == -EEXIST ? heap_type_find(CELL_SELF, name, ret_type) : r;
 }
 
-static int find_types(struct memfs_types *ret_types)
+static int find_types(struct heap_type ret_types[MEMFS_KINDS])
 {
-	int r = find_type("node", sizeof(struct memfs_node), &ret_types->node);
+	int r = find_type("node", sizeof(struct memfs_node), &ret_types[MEMFS_NODE]);
 
 	if (r == 0)
-		r = find_type("entry", sizeof(struct memfs_entry), &ret_types->entry);
+		r = find_type("entry", sizeof(struct memfs_entry), &ret_types[MEMFS_ENTRY]);
 	if (r == 0)
-		r = find_type("index", sizeof(struct memfs_index), &ret_types->index);
+		r = find_type("index", sizeof(struct memfs_index), &ret_types[MEMFS_INDEX]);
 	if (r == 0)
-		r = find_type("block", BLOCK_BYTES, &ret_types->block);
+		r = find_type("block", BLOCK_BYTES, &ret_types[MEMFS_BLOCK]);
 	return r;
 }
 
@@ -96,7 +71,7 @@ static int find_root(struct heap_type type, struct fs_node *ret_root)
 		*ret_root = search.root;
 		return 0;
 	}
-	r = object_create(type, own(), &ret_root->h);
+	r = object_create(type, (struct object_owner){.cell = CELL_SELF}, &ret_root->h);
 	if (r < 0)
 		return r;
 	spin_lock_as(&memfs.names, memfs_names);
@@ -111,21 +86,22 @@ static int find_root(struct heap_type type, struct fs_node *ret_root)
 
 int memfs_attach(void)
 {
-	struct memfs_types types = {{0}};
+	struct heap_type types[MEMFS_KINDS];
 	struct frames_stats frames;
 	struct fs_node root = {{0}};
 	int r;
 
 	if (__atomic_load_n(&memfs.ready, __ATOMIC_ACQUIRE))
 		return 0;
-	r = find_types(&types);
+	r = find_types(types);
 	if (r == 0)
-		r = find_root(types.node, &root);
+		r = find_root(types[MEMFS_NODE], &root);
 	if (r < 0)
 		return r;
 	frames_stats(&frames);
 	spin_lock_as(&memfs.names, memfs_names);
-	memfs.types = types;
+	for (unsigned kind = 0; kind < MEMFS_KINDS; kind++)
+		memfs.types[kind] = types[kind];
 	memfs.root = root;
 	memfs.bytes_max = frames.total * PAGE_SIZE / RAM_SHARE;
 	__atomic_store_n(&memfs.ready, 1, __ATOMIC_RELEASE);
@@ -147,7 +123,7 @@ static int reap_orphan(struct handle h, void *object, struct object_owner owner,
 	orphan = n && n->dead;
 	spin_unlock_as(&memfs.names, memfs_names);
 	if (orphan)
-		memfs_reap((struct fs_node){h});
+		memfs_reap(h);
 	return 0;
 }
 
@@ -157,7 +133,7 @@ static int init(const struct cell_boot *boot)
 
 	(void)boot;
 	if (r == 0)
-		(void)object_for_each(memfs.types.node, reap_orphan, NULL);
+		(void)object_for_each(memfs_type(MEMFS_NODE), reap_orphan, NULL);
 	return r;
 }
 CELL_PROVIDE(cell_ops, memfs) = {.init = init};
@@ -170,7 +146,6 @@ CELL_PROVIDE(fs_ops, memfs) = {
 	.rename = memfs_rename,
 	.open = memfs_open,
 	.close = memfs_close,
-	.reap = memfs_reap,
 	.read = memfs_read,
 	.write = memfs_write,
 	.truncate = memfs_truncate,

@@ -9,11 +9,15 @@
 	 VFS_DIRECTORY)
 #define OPEN_TRIES 8u
 
-/* What the client's handle stands for. */
-struct file {
+struct open_file {
 	struct fs_node node; /* held open; {0}: not yet */
 	uint32_t flags;
 	uint64_t pos; /* of a directory: cookie of the next entry */
+};
+
+/* What the client's handle stands for. */
+struct file {
+	struct open_file open GUARDED_BY(vfs_files);
 };
 
 /* ---- the type ---- */
@@ -25,11 +29,11 @@ static void drop(struct handle h, void *object)
 	const struct fs_ops *fs = NULL;
 	struct fs_node node = {{0}};
 
-	spin_lock(vfs_lock(h)); /* whoever still looks at it is through */
-	node = f->node;
-	spin_unlock(vfs_lock(h));
-	if (node.h.type && vfs_fs(&fs) == 0 && fs->close(node) > 0)
-		fs->reap(node);
+	spin_lock_as(vfs_lock(h), vfs_files); /* whoever still looks at it is through */
+	node = f->open.node;
+	spin_unlock_as(vfs_lock(h), vfs_files);
+	if (node.h.type && vfs_fs(&fs) == 0)
+		fs->close(node);
 }
 CELL_PROVIDE(object_ops, vfs_file) = {.drop = drop};
 
@@ -56,7 +60,7 @@ int vfs_type(struct heap_type *ret_type)
 /* ---- what calls need of a file ---- */
 
 /* A copy of the open file, and what it lies in. Result: 0, -ESTALE, -ENOMEM, -ENODEV. */
-static int file_look(struct vfs_file file, struct file *ret_file, const struct fs_ops **ret_fs)
+static int file_look(struct vfs_file file, struct open_file *ret_file, const struct fs_ops **ret_fs)
 {
 	struct heap_type type = {0};
 	const struct file *f;
@@ -66,11 +70,11 @@ static int file_look(struct vfs_file file, struct file *ret_file, const struct f
 		r = vfs_type(&type);
 	if (r < 0)
 		return r;
-	spin_lock(vfs_lock(file.h));
+	spin_lock_as(vfs_lock(file.h), vfs_files);
 	f = object_get(type, file.h);
 	if (f)
-		*ret_file = *f;
-	spin_unlock(vfs_lock(file.h));
+		*ret_file = f->open;
+	spin_unlock_as(vfs_lock(file.h), vfs_files);
 	return f && ret_file->node.h.type ? 0 : -ESTALE;
 }
 
@@ -82,11 +86,11 @@ static void file_move(struct vfs_file file, uint64_t pos)
 
 	if (vfs_type(&type) < 0)
 		return;
-	spin_lock(vfs_lock(file.h));
+	spin_lock_as(vfs_lock(file.h), vfs_files);
 	f = object_get(type, file.h);
 	if (f)
-		f->pos = pos;
-	spin_unlock(vfs_lock(file.h));
+		f->open.pos = pos;
+	spin_unlock_as(vfs_lock(file.h), vfs_files);
 }
 
 /* ---- open and close ---- */
@@ -115,53 +119,54 @@ static int find_or_create(const struct fs_ops *fs, const char *path, unsigned fl
 		return r;
 	if (place.name.len == 0 || place.directory)
 		return -EISDIR;
-	r = fs->create(place.dir, &place.name, FS_FILE, ret_node);
-	if (r == -EEXIST && !(flags & VFS_EXCLUSIVE))
-		r = fs->lookup(place.dir, &place.name, ret_node);
-	return r;
+	r = flags & VFS_EXCLUSIVE ? -ENOENT : fs->lookup(place.dir, &place.name, ret_node);
+	if (r == -ENOENT)
+		r = fs->create(place.dir, &place.name, FS_FILE, ret_node);
+	return r == -EEXIST && !(flags & VFS_EXCLUSIVE) ? -ENOENT : r; /* just now: once more */
+}
+
+/* A '/' behind the name of a file, which is none then. */
+static int no_file(const struct fs_ops *fs, struct fs_node node)
+{
+	struct fs_stat stat = {0};
+	int r = fs->stat(node, &stat);
+
+	if (r < 0)
+		return r;
+	return stat.kind == FS_DIRECTORY ? -EISDIR : -ENOTDIR;
 }
 
 static int find(const struct fs_ops *fs, const char *path, unsigned flags, struct fs_node *ret_node)
 {
-	struct fs_stat stat = {0};
 	bool directory = false;
 	int r;
 
-	if (flags & VFS_CREATE) {
-		r = find_or_create(fs, path, flags, ret_node);
-		directory = false;
-	} else {
-		r = vfs_resolve(fs, path, ret_node, &directory);
-	}
-	if (r == 0)
-		r = fs->stat(*ret_node, &stat);
-	if (r < 0)
-		return r == -ESTALE ? -ENOENT : r;
-	if ((flags & VFS_DIRECTORY || directory) && stat.kind != FS_DIRECTORY)
-		return -ENOTDIR;
-	if (!(flags & VFS_DIRECTORY) && stat.kind == FS_DIRECTORY)
-		return -EISDIR;
-	return 0;
+	if (flags & VFS_CREATE)
+		return find_or_create(fs, path, flags, ret_node);
+	r = vfs_resolve(fs, path, ret_node, &directory);
+	if (r == 0 && directory && !(flags & VFS_DIRECTORY))
+		r = no_file(fs, *ret_node);
+	return r == -ESTALE ? -ENOENT : r;
 }
 
-/* Holds the node open and notes it in one step, which nothing can end half-way. */
+/* Holds the node open and notes it. The caller's scope is LEDGER_WHOLE(). */
 static int attach(struct heap_type type, struct handle h, const struct fs_ops *fs,
 		  struct fs_node node, unsigned flags)
 {
 	struct file *f;
-	int r = -ESTALE; /* the owner ended meanwhile */
+	int r = fs->open(node, flags & VFS_DIRECTORY ? FS_DIRECTORY : FS_FILE);
 
-	spin_lock(vfs_lock(h));
+	if (r < 0)
+		return r;
+	spin_lock_as(vfs_lock(h), vfs_files);
 	f = object_get(type, h);
-	if (f) {
-		r = fs->open(node);
-		if (r == 0) {
-			f->node = node;
-			f->flags = flags;
-		}
-	}
-	spin_unlock(vfs_lock(h));
-	return r;
+	if (f)
+		f->open = (struct open_file){.node = node, .flags = flags};
+	spin_unlock_as(vfs_lock(h), vfs_files);
+	if (f)
+		return 0;
+	fs->close(node); /* the owner ended meanwhile */
+	return -ESTALE;
 }
 
 /* What was there, or was made, may be removed again before it is open: then from the start. */
@@ -210,32 +215,32 @@ int vfs_close(struct vfs_file file)
 	LEDGER_WHOLE();
 	const struct fs_ops *fs = NULL;
 	struct heap_type type = {0};
-	const struct file *f;
 	struct fs_node node = {{0}};
+	void *object = NULL;
 	int r = vfs_type(&type);
-	bool reap;
 
 	if (r == 0)
 		r = vfs_fs(&fs);
 	if (r < 0)
 		return r;
-	spin_lock(vfs_lock(file.h));
-	f = object_get(type, file.h);
-	if (f)
-		node = f->node;
-	/* who destroys the object closes the node: this, or the ledger */
-	r = f ? object_destroy(type, file.h) : -ESTALE;
-	reap = r == 0 && node.h.type && fs->close(node) > 0;
-	spin_unlock(vfs_lock(file.h));
-	if (reap)
-		fs->reap(node);
-	return r;
+	/* who gets the object closes the node: this, or the ledger */
+	spin_lock_as(vfs_lock(file.h), vfs_files);
+	r = object_retire(type, file.h, &object);
+	if (r == 0)
+		node = ((const struct file *)object)->open.node;
+	spin_unlock_as(vfs_lock(file.h), vfs_files);
+	if (r < 0)
+		return r;
+	if (node.h.type)
+		fs->close(node);
+	object_release(object);
+	return 0;
 }
 CELL_EXPORT_BLOCKING(vfs_close);
 
 /* ---- contents ---- */
 
-static int for_io(struct vfs_file file, unsigned flag, struct file *ret_file,
+static int for_io(struct vfs_file file, unsigned flag, struct open_file *ret_file,
 		  const struct fs_ops **ret_fs)
 {
 	int r = file_look(file, ret_file, ret_fs);
@@ -250,7 +255,7 @@ static int for_io(struct vfs_file file, unsigned flag, struct file *ret_file,
 int64_t vfs_read(struct vfs_file file, void *buf, size_t n)
 {
 	const struct fs_ops *fs = NULL;
-	struct file f = {.flags = 0};
+	struct open_file f = {.flags = 0};
 	int64_t r = for_io(file, VFS_READ, &f, &fs);
 
 	if (r == 0)
@@ -265,7 +270,7 @@ int64_t vfs_write(struct vfs_file file, const void *buf, size_t n)
 {
 	LEDGER_WHOLE();
 	const struct fs_ops *fs = NULL;
-	struct file f = {.flags = 0};
+	struct open_file f = {.flags = 0};
 	int64_t r = for_io(file, VFS_WRITE, &f, &fs);
 
 	if (r < 0)
@@ -279,7 +284,7 @@ int64_t vfs_write(struct vfs_file file, const void *buf, size_t n)
 }
 CELL_EXPORT_BLOCKING(vfs_write);
 
-static int64_t origin_of(const struct fs_ops *fs, const struct file *f, enum vfs_whence whence)
+static int64_t origin_of(const struct fs_ops *fs, const struct open_file *f, enum vfs_whence whence)
 {
 	struct fs_stat stat = {0};
 	int r;
@@ -299,7 +304,7 @@ static int64_t origin_of(const struct fs_ops *fs, const struct file *f, enum vfs
 int64_t vfs_seek(struct vfs_file file, int64_t offset, enum vfs_whence whence)
 {
 	const struct fs_ops *fs = NULL;
-	struct file f = {.flags = 0};
+	struct open_file f = {.flags = 0};
 	int64_t to = for_io(file, VFS_READ | VFS_WRITE, &f, &fs);
 
 	if (to == 0)
@@ -317,7 +322,7 @@ int vfs_truncate(struct vfs_file file, uint64_t size)
 {
 	LEDGER_WHOLE();
 	const struct fs_ops *fs = NULL;
-	struct file f = {.flags = 0};
+	struct open_file f = {.flags = 0};
 	int r = for_io(file, VFS_WRITE, &f, &fs);
 
 	return r < 0 ? r : fs->truncate(f.node, size);
@@ -330,7 +335,7 @@ int vfs_readdir(struct vfs_file file, struct fs_entry *ret_entry)
 {
 	const struct fs_ops *fs = NULL;
 	struct fs_entry entry = {0};
-	struct file f = {.flags = 0};
+	struct open_file f = {.flags = 0};
 	int r = file_look(file, &f, &fs);
 
 	if (r < 0)
@@ -350,7 +355,7 @@ int vfs_file_stat(struct vfs_file file, struct fs_stat *ret_stat)
 {
 	const struct fs_ops *fs = NULL;
 	struct fs_stat stat = {0};
-	struct file f = {.flags = 0};
+	struct open_file f = {.flags = 0};
 	int r = file_look(file, &f, &fs);
 
 	if (r == 0)

@@ -10,6 +10,8 @@
 
 #define FILE_LOCKS 32u
 
+SPINLOCK_ROLE(vfs_files);
+
 /*
  * All that vfs knows: nothing of any client. A lost state is found again by names.
  *
@@ -19,7 +21,7 @@
 struct vfs_state {
 	uint32_t type; /* atomic: heap_type.id; 0 = not known yet */
 	struct fs_ops_h fs __attribute__((aligned(8))); /* atomic as a whole */
-	struct spinlock locks[FILE_LOCKS];
+	struct spinlock locks[FILE_LOCKS]; /* vfs_files */
 };
 
 struct vfs_state *vfs_state(void);

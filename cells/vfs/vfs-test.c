@@ -35,12 +35,12 @@ struct heap_cpu {
 	void *cache;
 	uint32_t inside;
 };
-struct heap_cpu *heap_cpu(unsigned cpu);
-struct heap_cpu *heap_cpu(unsigned cpu)
+struct heap_cpu *heap_cpu(unsigned i);
+struct heap_cpu *heap_cpu(unsigned i)
 {
 	static struct heap_cpu cpus[GATE_MAX_CPUS];
 
-	return &cpus[cpu];
+	return &cpus[i];
 }
 
 int iface_find(const char *interface, const char *name, struct iface *ret_handle)
@@ -51,17 +51,46 @@ int iface_find(const char *interface, const char *name, struct iface *ret_handle
 	return 0;
 }
 
-/* ---- allocations that fail ---- */
+/* ---- allocations that fail, and none that happen under a lock ---- */
 
 static long fail_in; /* > 0: counts down; the one that makes it 0 fails */
+static bool fail_on; /* and from then on all do */
+
+static void expect_no_lock(void)
+{
+	assert_int_equal(memfs_state()->names.held, 0);
+	for (unsigned i = 0; i < DATA_LOCKS; i++)
+		assert_int_equal(memfs_state()->data[i].held, 0);
+	for (unsigned i = 0; i < FILE_LOCKS; i++)
+		assert_int_equal(vfs_state()->locks[i].held, 0);
+}
 
 int __real_object_create(struct heap_type type, struct object_owner owner, struct handle *ret);
 int __wrap_object_create(struct heap_type type, struct object_owner owner, struct handle *ret);
 int __wrap_object_create(struct heap_type type, struct object_owner owner, struct handle *ret)
 {
-	if (fail_in > 0 && --fail_in == 0)
+	expect_no_lock();
+	if (fail_in > 0 && --fail_in == 0) {
+		fail_in = fail_on;
 		return -ENOMEM;
+	}
 	return __real_object_create(type, owner, ret);
+}
+
+int __real_object_destroy(struct heap_type type, struct handle h);
+int __wrap_object_destroy(struct heap_type type, struct handle h);
+int __wrap_object_destroy(struct heap_type type, struct handle h)
+{
+	expect_no_lock();
+	return __real_object_destroy(type, h);
+}
+
+void __real_object_release(void *object);
+void __wrap_object_release(void *object);
+void __wrap_object_release(void *object)
+{
+	expect_no_lock();
+	__real_object_release(object);
 }
 
 /* ---- the world ---- */
@@ -81,10 +110,10 @@ struct counts {
 
 static struct counts counts(void)
 {
-	const struct memfs_types *t = &memfs_state()->types;
+	const struct heap_type *types = memfs_state()->types;
 
-	return (struct counts){object_count(t->node), object_count(t->entry),
-			       object_count(t->index), object_count(t->block),
+	return (struct counts){object_count(types[MEMFS_NODE]), object_count(types[MEMFS_ENTRY]),
+			       object_count(types[MEMFS_INDEX]), object_count(types[MEMFS_BLOCK]),
 			       object_count(file_type())};
 }
 
@@ -112,6 +141,7 @@ static void boot(void)
 	assert_int_equal(sim_start(&__provide_cell_ops__memfs), 0);
 	assert_int_equal(sim_start(&__provide_cell_ops__vfs), 0);
 	fail_in = 0;
+	fail_on = false;
 }
 
 /* Both lose their state. */
@@ -324,6 +354,30 @@ static void appends_that_are_cut_short_keep_the_position(void **state)
 	assert_int_equal(vfs_seek(f, 0, VFS_FROM_HERE), 1024);
 	assert_int_equal(vfs_write(f, buf, sizeof(buf)), sizeof(buf));
 	assert_int_equal(vfs_seek(f, 0, VFS_FROM_HERE), 4024);
+	assert_int_equal(vfs_close(f), 0);
+	assert_int_equal(vfs_unlink("/a"), 0);
+}
+
+/* Up to a block's size, a write that finds room for its beginning only is one step still. */
+static void writes_over_a_block_boundary_end_where_memory_does(void **state)
+{
+	struct vfs_file f;
+	char buf[1000];
+
+	(void)state;
+	make("/a", "");
+	f = open_file("/a", VFS_READ | VFS_WRITE);
+	memset(buf, 'x', sizeof(buf));
+	assert_int_equal(vfs_seek(f, 500, VFS_FROM_START), 500);
+	fail_in = 2;
+	fail_on = true;
+	assert_int_equal(vfs_write(f, buf, sizeof(buf)), 524);
+	fail_in = 0;
+	assert_int_equal(stat_of("/a").size, 1024);
+	assert_int_equal(stat_of("/a").blocks, 1024);
+	assert_int_equal(vfs_seek(f, 500, VFS_FROM_START), 500);
+	assert_int_equal(vfs_write(f, buf, sizeof(buf)), 1000);
+	assert_int_equal(stat_of("/a").size, 1500);
 	assert_int_equal(vfs_close(f), 0);
 	assert_int_equal(vfs_unlink("/a"), 0);
 }
@@ -647,6 +701,7 @@ int main(void)
 		TEST(any_sequence_is_right),
 		TEST(files_have_limits),
 		TEST(appends_that_are_cut_short_keep_the_position),
+		TEST(writes_over_a_block_boundary_end_where_memory_does),
 		TEST(an_open_file_outlives_its_name),
 		TEST(files_go_with_their_task),
 		TEST(flags_are_checked),

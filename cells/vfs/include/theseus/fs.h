@@ -6,7 +6,8 @@
  * -ENOENT, any other stale node -ESTALE. What an operation does becomes visible in one step; one
  * that fails changes nothing. A read or write of up to 1024 bytes is one step, a longer one
  * several. Only the `buf` of a read or write is a client's memory, and may fault. Context: tasks,
- * several at once. Nothing here waits for another task.
+ * several at once, with no lock held; in LEDGER_WHOLE() for what changes something. Nothing here
+ * waits for another task.
  */
 #ifndef THESEUS_FS_H
 #define THESEUS_FS_H
@@ -64,12 +65,13 @@ struct fs_ops {
 	 */
 	int (*rename)(struct fs_node from_dir, const struct fs_name *from, struct fs_node to_dir,
 		      const struct fs_name *to);
-	/* Keeps @node until close(), also when it is removed. -ENOENT: it was removed already. */
-	int (*open)(struct fs_node node);
-	/* Result: 1: the node is to be freed by reap(); 0. */
-	int (*close)(struct fs_node node);
-	/* Frees a node that close() gave up. May take as long as it is large: not under a lock. */
-	void (*reap)(struct fs_node node);
+	/*
+	 * Keeps @node, a @kind, until close(), also when it is removed. -ENOENT: it was removed
+	 * already; -EISDIR, -ENOTDIR: it is of the other kind.
+	 */
+	int (*open)(struct fs_node node, enum fs_kind kind);
+	/* Frees it if it was removed, which may take as long as it is large. */
+	void (*close)(struct fs_node node);
 	/* Result: bytes read, 0 at the end; -EISDIR, -ESTALE. */
 	int64_t (*read)(struct fs_node node, uint64_t pos, void *buf, size_t n);
 	/*
