@@ -100,6 +100,8 @@ static inline struct memfs_node *node_get(struct handle h)
 	return object_get(memfs_type(MEMFS_NODE), h);
 }
 
+/* ---- attach.c ---- */
+
 /* Finds or makes types and root, if this is not done. Result: 0, -ENOMEM. */
 int memfs_attach(void) MUST_USE;
 

@@ -3,6 +3,8 @@
  * vfs on memfs on the heap, in one process. Every test ends by removing what it made, and then
  * nothing but the root may be left: no node, name, index, block or open file.
  */
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,13 +24,15 @@ extern const struct object_ops __provide_object_ops__vfs_file;
 extern const struct fs_ops __provide_fs_ops__memfs;
 
 #define RAM 12000u /* pages */
+#define ATTACHERS 8u
 #define CLIENT ((struct object_owner){.cell = {9}})
 
 /* of the heap */
+static _Thread_local unsigned cpu;
 unsigned heap_this_cpu(void);
 unsigned heap_this_cpu(void)
 {
-	return 0;
+	return cpu;
 }
 
 struct heap_cpu {
@@ -55,9 +59,12 @@ int iface_find(const char *interface, const char *name, struct iface *ret_handle
 
 static long fail_in; /* > 0: counts down; the one that makes it 0 fails */
 static bool fail_on; /* and from then on all do */
+static bool alone;   /* no other thread may hold a lock */
 
 static void expect_no_lock(void)
 {
+	if (!alone)
+		return;
 	assert_int_equal(memfs_state()->names.held, 0);
 	for (unsigned i = 0; i < DATA_LOCKS; i++)
 		assert_int_equal(memfs_state()->data[i].held, 0);
@@ -134,6 +141,7 @@ static void boot(void)
 	slots[TEST_SLOT_FS] = (struct iface_slot){&__provide_fs_ops__memfs, 1, 3};
 	slots[TEST_SLOT_vfs_file] = (struct iface_slot){&__provide_object_ops__vfs_file, 1, 3};
 	sim_boot(RAM);
+	sim_record.cpus = ATTACHERS;
 	sim.tables_left = 100;
 	assert_int_equal(sim_start(&__provide_cell_ops__frames), 0);
 	assert_int_equal(sim_start(&__provide_cell_ops__mapped), 0);
@@ -142,6 +150,7 @@ static void boot(void)
 	assert_int_equal(sim_start(&__provide_cell_ops__vfs), 0);
 	fail_in = 0;
 	fail_on = false;
+	alone = true;
 }
 
 /* Both lose their state. */
@@ -692,6 +701,65 @@ static void no_memory_changes_nothing(void **state)
 	assert_true(failures >= 11);
 }
 
+/* ---- several at once ---- */
+
+struct attacher {
+	pthread_t thread;
+	unsigned cpu;
+	struct fs_node root;
+	int result;
+};
+static uint32_t missing; /* atomic: attachers that have not come yet */
+
+static void *attach(void *arg)
+{
+	struct attacher *me = arg;
+
+	cpu = me->cpu;
+	__atomic_sub_fetch(&missing, 1, __ATOMIC_ACQ_REL);
+	while (__atomic_load_n(&missing, __ATOMIC_ACQUIRE) > 0)
+		sched_yield();
+	me->result = __provide_fs_ops__memfs.root(&me->root);
+	return NULL;
+}
+
+static void attach_all(struct attacher all[ATTACHERS])
+{
+	__atomic_store_n(&missing, ATTACHERS, __ATOMIC_RELEASE);
+	for (unsigned i = 0; i < ATTACHERS; i++) {
+		all[i] = (struct attacher){.cpu = i};
+		assert_int_equal(pthread_create(&all[i].thread, NULL, attach, &all[i]), 0);
+	}
+	for (unsigned i = 0; i < ATTACHERS; i++) {
+		assert_int_equal(pthread_join(all[i].thread, NULL), 0);
+		assert_int_equal(all[i].result, 0);
+	}
+}
+
+/* The state is lost, every other time with the root: whoever comes first, all get the same one. */
+static void who_attaches_at_once_gets_one_root(void **state)
+{
+	enum { ROUNDS = 200 };
+	struct attacher all[ATTACHERS];
+
+	(void)state;
+	alone = false;
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		const struct heap_type type = memfs_state()->types[MEMFS_NODE];
+		struct fs_node root = memfs_state()->root;
+
+		if (round % 2)
+			assert_int_equal(object_destroy(type, root.h), 0);
+		memset(memfs_state(), 0, sizeof(struct memfs_state));
+		attach_all(all);
+		if (round % 2)
+			root = all[0].root;
+		for (unsigned i = 0; i < ATTACHERS; i++)
+			assert_true(same_handle(all[i].root.h, root.h));
+		assert_int_equal(object_count(type), 1);
+	}
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -709,6 +777,7 @@ int main(void)
 		TEST(renames_keep_the_tree),
 		TEST(large_directories_are_listed_once),
 		TEST(no_memory_changes_nothing),
+		TEST(who_attaches_at_once_gets_one_root),
 	};
 
 	return cmocka_run_group_tests_name("vfs", tests, NULL, NULL);
