@@ -116,6 +116,24 @@ static struct memfs_entry *make_entry(struct dir_name name, struct handle node, 
 	return e;
 }
 
+/*
+ * Where in a chain, which is not empty, a new entry goes: before all others as long as numbers go
+ * on, then under one that left. Result: NULL when all numbers are in use.
+ */
+static struct handle *chain_place(struct handle *slot, uint64_t *ret_key)
+{
+	struct memfs_entry *e = entry_get(*slot), *next;
+
+	if (KEY_SUB(e->key) < KEY_SUB_MAX) {
+		*ret_key = e->key + 1;
+		return slot;
+	}
+	while ((next = entry_get(e->next)) && next->key + 1 == e->key)
+		e = next;
+	*ret_key = e->key - 1;
+	return KEY_SUB(e->key) > 0 ? &e->next : NULL;
+}
+
 int dir_insert(struct memfs_node *dir, struct dir_name name, struct handle node, enum fs_kind kind,
 	       struct memfs_supply *supply)
 {
@@ -132,11 +150,10 @@ int dir_insert(struct memfs_node *dir, struct dir_name name, struct handle node,
 	there = entry_get(*slot);
 	if (there)
 		hash = there->key >> KEY_SUB_BITS;
-	if (there && hash == name.hash) {
-		if (KEY_SUB(there->key) == KEY_SUB_MAX)
-			return -ENOSPC;
-		key = there->key + 1;
-	}
+	if (there && hash == name.hash)
+		slot = chain_place(slot, &key);
+	if (!slot)
+		return -ENOSPC;
 	enough = supply_has(supply, MEMFS_ENTRY, 1);
 	if (there && hash != name.hash) {
 		fork = fork_of(hash, name.hash, path.n);

@@ -630,6 +630,33 @@ static void large_directories_are_listed_once(void **state)
 	assert_int_equal(vfs_rmdir("/d"), 0);
 }
 
+/* Names of one hash, where hashes collide, of which there is always one: numbers are used again. */
+static void names_come_and_go_for_ever(void **state)
+{
+	enum { TURNS = 66000 }; /* more than a key has numbers */
+	struct vfs_file d;
+	struct fs_entry e;
+
+	(void)state;
+	make("/a", "");
+	make("/e", "");
+	for (unsigned i = 0; i < TURNS; i++) {
+		const char *path = i % 2 ? "/i" : "/a";
+
+		make(i % 2 ? "/a" : "/i", "");
+		assert_int_equal(vfs_unlink(path), 0);
+	}
+	make("/m", "");
+	d = open_file("/", VFS_DIRECTORY);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(vfs_readdir(d, &e), 1);
+	assert_int_equal(vfs_readdir(d, &e), 0);
+	assert_int_equal(vfs_close(d), 0);
+	assert_int_equal(vfs_unlink("/a"), 0);
+	assert_int_equal(vfs_unlink("/e"), 0);
+	assert_int_equal(vfs_unlink("/m"), 0);
+}
+
 /* ---- no memory ---- */
 
 static int try_open(void)
@@ -776,6 +803,7 @@ int main(void)
 		TEST(directories_nest),
 		TEST(renames_keep_the_tree),
 		TEST(large_directories_are_listed_once),
+		TEST(names_come_and_go_for_ever),
 		TEST(no_memory_changes_nothing),
 		TEST(who_attaches_at_once_gets_one_root),
 	};
