@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Contents of files. Up to BLOCK_BYTES at a time go through the stack, between the client's
- * memory and the locked file: one step for whoever looks on, and no fault under the lock.
+ * Contents of files. Some at a time go through the stack, between the client's memory and the
+ * locked file: one step for whoever looks on, and no fault under the lock. Those of a write are
+ * shorter: LEDGER_WHOLE() vouches for STACK_ROOM_WHOLE bytes of stack only.
  * Bytes of a block behind the file's end are zero.
  */
 #include "internal.h"
 
 #include <string.h>
+
+#define READ_BYTES (2 * BLOCK_BYTES)
 
 struct spinlock *memfs_data_lock(struct handle h)
 {
@@ -56,7 +59,7 @@ static void copy_out(const struct memfs_node *file, uint64_t pos, uint8_t *to, s
 	}
 }
 
-static int64_t read_step(struct handle h, uint64_t pos, uint8_t to[BLOCK_BYTES], size_t n)
+static int64_t read_step(struct handle h, uint64_t pos, uint8_t to[READ_BYTES], size_t n)
 {
 	struct spinlock *lock = memfs_data_lock(h);
 	struct memfs_node *file;
@@ -75,7 +78,7 @@ static int64_t read_step(struct handle h, uint64_t pos, uint8_t to[BLOCK_BYTES],
 
 int64_t memfs_read(struct fs_node node, uint64_t pos, void *buf, size_t n)
 {
-	uint8_t step[BLOCK_BYTES];
+	uint8_t step[READ_BYTES];
 	size_t done = 0;
 	int64_t r = memfs_attach();
 
