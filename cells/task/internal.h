@@ -47,7 +47,7 @@ struct task {
 	struct task_exit exit;
 	struct task_event exited;
 	struct mapped stack;
-	struct task *next; /* of detached ones that ended, of condemned, or of spare ones */
+	struct task *next; /* of detached ones that ended, of condemned, of spare or of worn ones */
 	struct task *kill_next;
 	uint64_t grace_ns, kill_deadline_ns;
 };
@@ -73,8 +73,9 @@ struct task_cpu {
 	struct spinlock timer_lock;
 	struct timer_queue timers;
 	struct spinlock spare_lock;
-	uint32_t n_spare;
+	uint32_t n_spare, n_worn;
 	struct task *spare; /* records with a stack of the default size */
+	struct task *worn;  /* records whose stacks will be dropped together */
 };
 
 #define LEDGERS_MAX 32u /* cells that keep things for tasks; more are not told */

@@ -17,10 +17,13 @@ static uint64_t canary(const struct task *task)
 	return (__builtin_ia32_rdtsc() * 0x9e3779b97f4a7c15ull ^ (uintptr_t)task) << 8;
 }
 
-/* ---- records with a stack, kept for the next task: mapping one costs far more than a switch ----
+/*
+ * ---- records with a stack, kept for the next task, or until there are some to drop together:
+ * mapping one costs far more than a switch, unmapping many hardly more than one ----
  */
 
 #define SPARE_MAX 64u /* a CPU: 1 MiB */
+#define WORN_MAX 16u
 
 static struct task *take_spare(struct task_cpu *cpu)
 {
@@ -36,19 +39,56 @@ static struct task *take_spare(struct task_cpu *cpu)
 	return task;
 }
 
-static bool keep_spare(struct task_cpu *cpu, struct task *task)
+/* Puts @task, which has a stack, into one of the lists. Result: worn ones that are to be dropped. */
+static struct task *keep(struct task_cpu *cpu, struct task *task)
 {
-	bool room;
+	bool plain = task->head.stack_end - task->head.stack_start == TASK_STACK_DEFAULT;
+	struct task *worn = NULL;
 
 	spin_lock(&cpu->spare_lock);
-	room = cpu->n_spare < SPARE_MAX;
-	if (room) {
+	if (plain && cpu->n_spare < SPARE_MAX) {
 		task->next = cpu->spare;
 		cpu->spare = task;
 		cpu->n_spare++;
+	} else {
+		task->next = cpu->worn;
+		cpu->worn = task;
+		if (++cpu->n_worn == WORN_MAX) {
+			worn = TAKE(cpu->worn);
+			cpu->n_worn = 0;
+		}
 	}
 	spin_unlock(&cpu->spare_lock);
-	return room;
+	return worn;
+}
+
+/* Takes either list. */
+static struct task *take_all(struct task_cpu *cpu, struct task **list, uint32_t *n)
+{
+	struct task *tasks;
+
+	spin_lock(&cpu->spare_lock);
+	tasks = TAKE(*list);
+	*n = 0;
+	spin_unlock(&cpu->spare_lock);
+	return tasks;
+}
+
+static void drop_all(struct task *list)
+{
+	struct mapped stacks[WORN_MAX];
+	unsigned n;
+
+	while (list) {
+		for (n = 0; list && n < WORN_MAX; n++) {
+			struct task *task = list;
+
+			list = task->next;
+			stacks[n] = task->stack;
+			heap_free(task);
+		}
+		mapped_drop_many(stacks, n);
+	}
 }
 
 /* Whichever CPU this is: the cache is only nearer if it stays the same. */
@@ -62,26 +102,15 @@ static struct task_cpu *near_cpu(void)
 	return &tasks()->cpus[cpu];
 }
 
-#define TRIM_MANY 16u /* regions dropped with one shootdown */
-
 void task_trim(void)
 {
 	LEDGER_WHOLE();
-	struct mapped stacks[TRIM_MANY];
-	struct task *task;
-	unsigned n;
 
 	for (unsigned i = 0; i < cpu_count(); i++) {
-		do {
-			for (n = 0; n < TRIM_MANY; n++) {
-				task = take_spare(&tasks()->cpus[i]);
-				if (!task)
-					break;
-				stacks[n] = task->stack;
-				heap_free(task);
-			}
-			mapped_drop_many(stacks, n);
-		} while (n == TRIM_MANY);
+		struct task_cpu *cpu = &tasks()->cpus[i];
+
+		drop_all(take_all(cpu, &cpu->spare, &cpu->n_spare));
+		drop_all(take_all(cpu, &cpu->worn, &cpu->n_worn));
 	}
 }
 
@@ -160,11 +189,10 @@ int record_create(const char *name, size_t stack_bytes, struct task **ret_task)
 
 void record_free(struct task *task)
 {
-	if (task->head.stack_end - task->head.stack_start == TASK_STACK_DEFAULT &&
-	    task->stack.generation && keep_spare(near_cpu(), task))
-		return;
-	mapped_drop(&task->stack);
-	heap_free(task);
+	if (task->stack.generation)
+		drop_all(keep(near_cpu(), task));
+	else
+		heap_free(task);
 }
 
 /*

@@ -39,6 +39,7 @@ static inline void test_sweep_look(struct test_sweep_held *ret_held)
 	struct mapped_stats mapped;
 	struct heap_stats heap;
 
+	task_trim();
 	heap_trim();
 	heap_stats((struct cell_ref){0}, &heap);
 	mapped_stats(&mapped);
