@@ -21,7 +21,7 @@ static const uint64_t sim_iface_table __attribute__((unused)) = IFACE_TABLE;
 
 #define GATE_CELL_WINDOW 0x300000000000ull
 #define GATE_CELL_WINDOW_END 0x300080000000ull
-#define IFACE_TABLE 0x30007fff0000ull
+#define IFACE_TABLE 0x30007ff00000ull
 #define GATE_DYNAMIC 0x310000000000ull
 #define GATE_DYNAMIC_END 0x320000000000ull
 #define CELL_STATE(type, var)                                                                      \

@@ -56,3 +56,14 @@ void account_sum(struct blocks *b, uint32_t owner, struct heap_stats *stats)
 	stats->bytes += sum & (ACCOUNT_OBJECT - 1);
 	stats->objects += sum / ACCOUNT_OBJECT;
 }
+
+void account_sum_all(struct blocks *b, struct heap_stats *stats)
+{
+	uint32_t next;
+
+	for (uint32_t owner = OWNER_NOBODY + 1; owner < OWNERS; owner = next) {
+		next = all_there(b, owner) ? owner + 1
+					   : (owner / ACCOUNTS_PER_PAGE + 1) * ACCOUNTS_PER_PAGE;
+		account_sum(b, owner, stats);
+	}
+}

@@ -9,8 +9,8 @@
 /* At the region's start; the block follows, its header in the last eight bytes. */
 struct large {
 	struct mapped region;
-	uint64_t pages;
-	uint8_t padding[40];
+	uint64_t pages, bytes;
+	uint8_t padding[32];
 	struct block_header header;
 };
 _Static_assert(sizeof(struct large) == 64, "blocks are aligned to 16");
@@ -32,6 +32,7 @@ static void *large_alloc(struct blocks *b, size_t bytes)
 	assert(l);
 	l->region = region;
 	l->pages = pages;
+	l->bytes = bytes;
 	__atomic_fetch_add(&b->large_pages, pages, __ATOMIC_RELAXED);
 	return l + 1;
 }
@@ -43,6 +44,14 @@ static void large_free(struct blocks *b, void *p)
 
 	__atomic_fetch_sub(&b->large_pages, l->pages, __ATOMIC_RELAXED);
 	mapped_drop(&region);
+}
+
+/* What block_bytes() knows only of blocks that are not large. */
+static size_t bytes_of_any(const void *p)
+{
+	size_t bytes = block_bytes(p);
+
+	return class_for(bytes) < CLASSES ? bytes : ((const struct large *)p - 1)->bytes;
 }
 
 /* ---- blocks ---- */
@@ -131,7 +140,7 @@ static bool give_cached(struct blocks *b, unsigned cls, void *p)
 void free_slowly(struct blocks *b, void *p)
 {
 	LEDGER_WHOLE();
-	size_t bytes = block_bytes(p);
+	size_t bytes = bytes_of_any(p);
 	unsigned cls = class_for(bytes);
 	uint32_t owner = block_owner(p);
 
@@ -144,6 +153,12 @@ void free_slowly(struct blocks *b, void *p)
 		block_give(b, cls, p);
 	else
 		large_free(b, p);
+}
+
+void free_uncached(struct blocks *b, void *p)
+{
+	check_canary(p, bytes_of_any(p));
+	free_slowly(b, p);
 }
 
 void block_trim(struct blocks *b)

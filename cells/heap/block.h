@@ -26,14 +26,15 @@ static inline struct block_header *header_of(const void *p)
 	return (struct block_header *)((uintptr_t)p - BLOCK_HEADER);
 }
 
+/* Of a large one it says no more than that: BLOCK_LARGE + 1. */
 static inline size_t block_bytes(const void *p)
 {
-	return (header_of(p)->what & (BLOCK_MAX - 1)) + (size_t)1;
+	return (header_of(p)->what & BLOCK_LARGE) + (size_t)1;
 }
 
 static inline uint32_t block_owner(const void *p)
 {
-	return header_of(p)->what / BLOCK_MAX;
+	return header_of(p)->what / (BLOCK_LARGE + 1);
 }
 
 /*
@@ -94,7 +95,8 @@ static inline void **link_of(void *p)
 /* The canary follows the block at once: the byte behind the last one is the likeliest hit. */
 static inline void set_live(void *p, size_t bytes, uint32_t owner)
 {
-	uint32_t what = owner * BLOCK_MAX | (uint32_t)(bytes - 1);
+	uint32_t what = owner * (BLOCK_LARGE + 1) |
+			(bytes <= CLASS_STRIDE_MAX ? (uint32_t)(bytes - 1) : BLOCK_LARGE);
 
 	header_of(p)->what = what;
 	if (HEAP_CHECKS >= CHECKS_PARTIAL)

@@ -81,9 +81,11 @@ static void check_idle(void)
 static void test_sizes(void **state)
 {
 	static const size_t sizes[] = {
-		1,    7,     8,     9,     15,    16,    17,    24,    56,     112,     113,  120,
-		121,  128,   500,   504,   505,   1016,  1017,  2040,  2041,   4088,    4089, 8184,
-		8185, 16376, 16384, 32752, 32760, 32761, 32768, 65536, 100000, 1u << 20};
+		1,     7,     8,     9,     15,     16,       17,
+		24,    56,    112,   113,   120,    121,      128,
+		500,   504,   505,   1016,  1017,   2040,     2041,
+		4088,  4089,  8184,  8185,  16376,  16384,    32752,
+		32760, 32761, 32768, 65536, 100000, 1u << 20, (3u << 20) + 1};
 	uint8_t *p[ARRAY_SIZE(sizes)][3];
 
 	(void)state;
@@ -111,9 +113,9 @@ static void test_refusals(void **state)
 	(void)state;
 	start(RAM);
 	assert_null(heap_alloc(CELL(1), 0));
-	assert_null(heap_alloc(CELL(1), (1u << 20) + 1));
+	assert_null(heap_alloc(CELL(1), HEAP_BLOCK_MAX + 1));
 	assert_null(heap_alloc(CELL(1), SIZE_MAX / 2));
-	assert_null(heap_alloc(CELL(4096), 1));
+	assert_null(heap_alloc(CELL(IFACE_SLOTS), 1));
 	assert_null(heap_alloc(CELL(UINT32_MAX), 1));
 	heap_free(NULL);
 	check_idle();
@@ -128,10 +130,10 @@ static void test_accounts(void **state)
 	a = heap_alloc(CELL(3), 100);
 	b = heap_alloc(CELL(3), 70000);
 	cpu = 1;
-	c = heap_alloc(CELL(4095), 17);
+	c = heap_alloc(CELL(IFACE_SLOTS - 1), 17);
 	assert_int_equal(stats(3).bytes, 70100);
 	assert_int_equal(stats(3).objects, 2);
-	assert_int_equal(stats(4095).bytes, 17);
+	assert_int_equal(stats(IFACE_SLOTS - 1).bytes, 17);
 	assert_int_equal(stats(4).bytes, 0);
 	assert_int_equal(stats(0).bytes, 70117);
 	assert_int_equal(stats(0).objects, 3);
@@ -556,7 +558,7 @@ static void test_objects(void **state)
 
 static void test_object_refusals(void **state)
 {
-	const struct object_owner owner = {CELL(1), 1}, no_cell = {CELL(4096), 1};
+	const struct object_owner owner = {CELL(1), 1}, no_cell = {CELL(IFACE_SLOTS), 1};
 	struct heap_type type, second = {0};
 	struct handle h = {0}, forged;
 

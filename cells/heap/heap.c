@@ -111,11 +111,11 @@ void heap_free(void *p)
 	owner = block_owner(p);
 	need = need_of(bytes);
 	check_live(p);
-	check_canary(p, bytes);
 	if (__builtin_expect(need > NEED_CACHED, 0)) {
-		free_slowly(&heap.blocks, p);
+		free_uncached(&heap.blocks, p);
 		return;
 	}
+	check_canary(p, bytes);
 	set_free(p);
 	section_begin();
 	if (__builtin_expect(!cache_free(small_list[(need + 15) / 16], p, bytes, owner), 0))
@@ -151,8 +151,7 @@ void heap_stats(struct cell_ref cell, struct heap_stats *ret_stats)
 	struct heap_stats stats = {0};
 
 	if (cell.id == 0) {
-		for (uint32_t owner = OWNER_NOBODY + 1; owner < OWNERS; owner++)
-			account_sum(&heap.blocks, owner, &stats);
+		account_sum_all(&heap.blocks, &stats);
 		stats.pages = __atomic_load_n(&heap.blocks.arenas.pages, __ATOMIC_RELAXED) +
 			      __atomic_load_n(&heap.blocks.large_pages, __ATOMIC_RELAXED);
 	} else if (cell.id < OWNERS) {

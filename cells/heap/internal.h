@@ -92,7 +92,7 @@ static inline struct slab *slab_of(const void *p)
 
 /* ---- account.c ---- */
 
-#define OWNERS 4096u    /* cell ids */
+#define OWNERS IFACE_SLOTS /* cell ids */
 #define OWNER_NOBODY 0u /* the heap's own blocks: accounted like others, but in no total */
 #define ACCOUNTS_PER_PAGE (PAGE_SIZE / sizeof(uint64_t))
 
@@ -118,21 +118,28 @@ int account_prepare(struct blocks *b, uint32_t owner) MUST_USE;
 void account_add(struct blocks *b, uint32_t owner, uint64_t change);
 /* Adds what all CPUs did for @owner. */
 void account_sum(struct blocks *b, uint32_t owner, struct heap_stats *stats);
+/* The same for all owners but OWNER_NOBODY. */
+void account_sum_all(struct blocks *b, struct heap_stats *stats);
 
 /* ---- block.c ---- */
 
 /* Eight bytes before each block; so the last eight bytes of a span belong to the one behind. */
 struct block_header {
-	uint32_t what; /* live: owner << 20 | bytes - 1; free in its slab: index of the next free */
+	/* live: owner << 16 | bytes - 1, BLOCK_LARGE for a large one, whose region knows; free in
+	   its slab: index of the next free */
+	uint32_t what;
 	uint32_t mark; /* whether it is live, mixed with the address; unused by unsafe builds */
 };
 
 #define BLOCK_HEADER sizeof(struct block_header)
-#define BLOCK_MAX (1u << 20)
+#define BLOCK_LARGE 0xffffu
+#define BLOCK_MAX HEAP_BLOCK_MAX
 
 #define CLASSES 40u        /* strides of 16, 32 ... 128, then four to a doubling, to 32 KiB */
 #define CLASSES_CACHED 21u /* strides to 1280, so that 1 KiB and its header fit */
 #define CLASS_STRIDE_MAX 32768u
+_Static_assert(CLASS_STRIDE_MAX <= BLOCK_LARGE, "a header has room for bytes - 1");
+_Static_assert(OWNERS - 1 <= UINT16_MAX, "and for the owner");
 
 #define DEPOT_MAX 8u
 
@@ -193,6 +200,8 @@ void block_give(struct blocks *b, unsigned cls, void *p);
 /* For heap.c: what is in no cache of this CPU, and what does not fit in there. */
 void *alloc_slowly(struct blocks *b, size_t bytes, uint32_t owner);
 void free_slowly(struct blocks *b, void *p);
+/* The same for one of no cached class, whose canary was not looked at. */
+void free_uncached(struct blocks *b, void *p);
 void block_trim(struct blocks *b);
 
 /*

@@ -185,7 +185,7 @@ static void test_set_owner(void **state)
 	end_task(5);
 	assert_int_equal(seen.dropped, 0);
 	assert_non_null(object_get(seen.type, h));
-	assert_int_equal(object_set_owner(seen.type, h, (struct object_owner){{4096}, 9}), -EINVAL);
+	assert_int_equal(object_set_owner(seen.type, h, (struct object_owner){{IFACE_SLOTS}, 9}), -EINVAL);
 	end_task(9);
 	assert_int_equal(seen.dropped, 1);
 	assert_int_equal(objects_of(SERVER), 0);

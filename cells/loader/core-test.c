@@ -277,7 +277,7 @@ static void test_manifest(void **state)
 	assert_true(slice_is(cell.summary, "says hello") && slice_is(cell.object, "greeter"));
 	assert_int_equal(cell.size, 6);
 	assert_memory_equal(cell.sha256, s.cells[0].sha256.data, 32);
-	assert_int_equal(cell.sdk_abi, 1);
+	assert_int_equal(cell.sdk_abi, SDK_ABI);
 	assert_int_equal(cell.grants, 3);
 	assert_int_equal(cell.safety, CELL_UNSAFE);
 	assert_int_equal(cell.quiescence, CELL_QUIESCE_IDLE);

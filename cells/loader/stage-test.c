@@ -788,8 +788,9 @@ static void test_slot_pages(void **state)
 	while (slot_take(1, 0, &index) == 0)
 		n++;
 	assert_int_equal(index, IFACE_SLOTS - 1);
-	assert_int_equal(loader_state()->slot_pages, 16);
-	assert_true(n > 4000);
+	assert_int_equal(loader_state()->slot_pages,
+			 IFACE_SLOTS * sizeof(struct iface_slot) / PAGE_SIZE);
+	assert_true(n > IFACE_SLOTS - 100);
 	assert_int_equal(slot_give(index), 0);
 	assert_int_equal(slot_take(1, 0, &index), 0);
 	assert_int_equal(slot_read(index).generation, 2);
@@ -951,8 +952,8 @@ static void test_refusals(void **state)
 	       "undeclared-import", "user: uses base_wait");
 	refuse(&(struct edition){.with_user = true, .far_addend = true}, -EINVAL,
 	       "relocation-range", "user: a reference to base_add is too far off");
-	refuse(&(struct edition){.with_base = true, .sdk_abi = 2}, -EINVAL, "sdk-mismatch",
-	       "built with SDK ABI 2");
+	refuse(&(struct edition){.with_base = true, .sdk_abi = 99}, -EINVAL, "sdk-mismatch",
+	       "built with SDK ABI 99");
 	refuse(&(struct edition){.with_base = true, .grants = 1 << 10}, -EINVAL, "bad-manifest",
 	       "gate calls that do not exist");
 	refuse(&(struct edition){.with_base = true, .wrong_hash = true}, -EINVAL, "bad-hash",

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <sodium.h>
+#include <theseus/cell.h>
 
 #include "barrier.h"
 #include "bundle/bundle.h"
@@ -148,7 +149,7 @@ static void test_manifest(void **state)
 	assert_string_equal(m->name, "probe");
 	assert_string_equal(m->version, "1.2.3");
 	assert_string_equal(m->summary, "a probe");
-	assert_int_equal(m->sdk_abi, 1);
+	assert_int_equal(m->sdk_abi, SDK_ABI);
 	assert_int_equal(m->safety, THESEUS__SAFETY__SAFETY_UNSAFE);
 	assert_int_equal(m->quiescence, THESEUS__QUIESCENCE__QUIESCENCE_IDLE);
 	assert_int_equal(m->restart, THESEUS__RESTART__RESTART_ALWAYS);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <theseus/cell.h>
+
 #include "sha256.h"
 
 static void *xrealloc(void *p, size_t n)
@@ -220,7 +222,7 @@ void build_cell(Theseus__Cell *cell, const char *name, const char *version, stru
 	cell->object = (char *)(uintptr_t)name;
 	cell->size = object.n;
 	cell->sha256 = (ProtobufCBinaryData){32, digest};
-	cell->sdk_abi = 1;
+	cell->sdk_abi = SDK_ABI;
 }
 
 struct blob build_manifest(const Theseus__Manifest *m)

@@ -101,7 +101,8 @@ static void base_cell(Theseus__Cell *c, struct lists *l, const struct edition *e
 	c->grants = e->grants;
 	if (e->restartable)
 		c->restart = THESEUS__RESTART__RESTART_ALWAYS;
-	c->sdk_abi = e->sdk_abi ? e->sdk_abi : 1;
+	if (e->sdk_abi)
+		c->sdk_abi = e->sdk_abi;
 	if (e->schema != UINT64_MAX) {
 		c->state_schema = or_default(e->schema, 7);
 		c->state_bytes = or_default(e->state_bytes, WORLD_STATE_BYTES);

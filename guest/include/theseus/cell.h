@@ -13,7 +13,7 @@
 #include <theseus/gate.h>
 #include <theseus/types.h>
 
-#define SDK_ABI 1u
+#define SDK_ABI 2u
 #define CELL_NAME_MAX 32u   /* bytes, NUL included; also interface and provider names */
 #define CELL_SYMBOL_MAX 64u /* bytes, NUL included */
 
@@ -96,8 +96,8 @@ struct iface_slot {
 	uint32_t cell;       /* id of the providing cell: struct cell_ref */
 };
 
-#define IFACE_TABLE 0x60007fff0000ull /* last 64 KiB of the cell window */
-#define IFACE_SLOTS 4096u
+#define IFACE_TABLE 0x60007ff00000ull /* last MiB of the cell window; mapped as far as it is used */
+#define IFACE_SLOTS 65536u            /* each cell has one, and one for each table it provides */
 _Static_assert(IFACE_TABLE + IFACE_SLOTS * sizeof(struct iface_slot) == GATE_CELL_WINDOW_END, "map");
 
 struct iface {

@@ -30,9 +30,11 @@ void heap_free(void *p);
 	__attribute__((malloc, malloc(heap_free, 1), alloc_size(2), warn_unused_result))
 #endif
 
+#define HEAP_BLOCK_MAX (64u << 20) /* bytes */
+
 /*
- * @bytes 1..1 MiB, accounted to @owner ({0}: to nobody, in no statistics). NULL when memory
- * is out or @bytes out of range.
+ * @bytes 1..HEAP_BLOCK_MAX, accounted to @owner ({0}: to nobody, in no statistics). NULL when
+ * memory is out or @bytes out of range.
  *
  * A block belongs to its cell, not to a task: one that only a task knew which the ledger ended
  * (task_exit.by_ledger) stays allocated. A task's name in each block would cost 8 bytes, which
