@@ -138,6 +138,6 @@ int adopt_cells(const struct seed_handoff *seed, struct slice bundle, struct loa
 	for (uint32_t i = 0; i < seed->n_cells; i++)
 		stage_close_cell(&cells[i]);
 	if (r == 0)
-		namespace_sort(loader_state()->namespace);
+		namespace_settle(loader_state()->namespace);
 	return r;
 }

@@ -8,19 +8,10 @@
 
 /* ---- preparing ---- */
 
-static bool is_new(const struct loader_stage *stage, const struct record *r)
-{
-	for (uint32_t i = 0; i < stage->n_cells; i++) {
-		if (stage->cells[i].new == r)
-			return true;
-	}
-	return false;
-}
-
 /* Address that @r's import @import is bound to in @ns; 0 = none. */
 static uint64_t bound_to(const struct namespace *ns, uint32_t index, uint32_t import)
 {
-	uint32_t number = ns->links[ns->first_link[index] + import].export;
+	uint32_t number = namespace_bound(ns, index, import);
 
 	return number == NAMESPACE_NONE ? 0 : record_export_addr(namespace_export(ns, number));
 }
@@ -82,7 +73,7 @@ static void repoint(struct loader_stage *stage, uint32_t index, uint64_t ops)
 
 static void vacate(struct loader_stage *stage, uint32_t index)
 {
-	slot_change(&stage->patches, index, slot_vacant(index));
+	slot_vacate(&stage->patches, index);
 }
 
 /* Slots of @old point at @new's tables, or become vacant: @new may be NULL. */
@@ -122,17 +113,58 @@ static int change_slots(struct loader_stage *stage, const struct record *old,
 	return 0;
 }
 
-int commit_prepare(struct loader_stage *stage, struct loader_report *report)
+/* Marks who is linked to @r in @ns, by the index it has afterwards. */
+static void mark_users(const struct loader_stage *stage, const struct namespace *ns,
+		       const struct record *r, bool *marks)
 {
+	struct namespace_list users = ns->nodes[namespace_index_of(ns, r)].users;
+
+	for (uint32_t i = 0; i < users.n; i++) {
+		const struct record *user = ns->cells[ns->users[users.first + i]];
+		uint32_t after = namespace_index_of(stage->after, user);
+
+		if (after != NAMESPACE_NONE)
+			marks[after] = true;
+	}
+}
+
+/* Cells that stay and are linked to one that does not, or will be to a new one. */
+static void mark_dependents(const struct loader_stage *stage, bool *marks)
+{
+	for (uint32_t i = 0; i < stage->n_cells; i++) {
+		if (stage->cells[i].old)
+			mark_users(stage, stage->before, stage->cells[i].old, marks);
+		mark_users(stage, stage->after, stage->cells[i].new, marks);
+	}
+	for (uint32_t i = 0; i < stage->n_gone; i++)
+		mark_users(stage, stage->before, stage->gone[i], marks);
+	for (uint32_t i = 0; i < stage->n_cells; i++)
+		marks[namespace_index_of(stage->after, stage->cells[i].new)] = false;
+}
+
+static int patch_dependents(struct loader_stage *stage, struct loader_report *report)
+{
+	uint32_t n = stage->after->n_cells;
+	bool *marks = heap_alloc(CELL_SELF, n + 1);
 	int error = 0, e;
 
-	for (uint32_t i = 0; i < stage->after->n_cells; i++) {
-		if (is_new(stage, stage->after->cells[i]))
-			continue;
-		e = patch_dependent(stage, i, report);
+	if (!marks)
+		return -ENOMEM;
+	memset(marks, 0, n);
+	mark_dependents(stage, marks);
+	for (uint32_t i = 0; i < n; i++) {
+		e = marks[i] ? patch_dependent(stage, i, report) : 0;
 		if (e < 0)
 			error = e;
 	}
+	heap_free(marks);
+	return error;
+}
+
+int commit_prepare(struct loader_stage *stage, struct loader_report *report)
+{
+	int error = patch_dependents(stage, report);
+
 	for (uint32_t i = 0; i < stage->n_cells && error == 0; i++) {
 		if (stage->cells[i].old)
 			error = change_slots(stage, stage->cells[i].old, stage->cells[i].new);

@@ -17,6 +17,8 @@ CELL_EXPORT(loader_boot_mark_at);
 CELL_EXPORT(loader_sha256);
 CELL_EXPORT(loader_cell_find);
 CELL_EXPORT(loader_cell_at);
+CELL_EXPORT(loader_cell_of);
+CELL_EXPORT(loader_cell_count);
 CELL_EXPORT(loader_generation);
 CELL_EXPORT(loader_symbol_at);
 CELL_EXPORT(loader_dep_at);

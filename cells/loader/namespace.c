@@ -4,13 +4,19 @@
 #include <theseus/errno.h>
 #include <theseus/heap.h>
 
+#include "state.h"
+
+#define SPARE_MIN 32768u /* bytes: what is smaller, the heap gives from what it has */
+
 void namespace_free(struct namespace *ns)
 {
-	if (!ns)
+	struct loader_state *s = loader_state();
+
+	if (ns && ns->bytes >= SPARE_MIN && (!s->spare || s->spare->bytes < ns->bytes)) {
+		heap_free(s->spare);
+		s->spare = ns;
 		return;
-	heap_free(ns->exports);
-	heap_free(ns->links);
-	heap_free(ns->buckets);
+	}
 	heap_free(ns);
 }
 
@@ -19,78 +25,135 @@ static void namespace_drop(struct namespace **ns)
 	namespace_free(*ns);
 }
 
-/* FNV-1a: names are short, and an attacker gains only a slow look-up of his own bundle. */
-static uint32_t hash_name(struct slice name)
+/* ---- room ---- */
+
+struct counts {
+	uint32_t exports, links, provides, consumes;
+};
+
+static struct counts count(struct record *const *cells, uint32_t n_cells)
 {
-	uint32_t h = 2166136261u;
+	struct counts c = {0};
 
-	for (size_t i = 0; i < name.n; i++)
-		h = (h ^ name.p[i]) * 16777619u;
-	return h;
-}
-
-static uint32_t find_hashed(const struct namespace *ns, struct slice name, uint32_t hash)
-{
-	for (uint32_t i = hash;; i++) {
-		uint32_t number = ns->buckets[i & (ns->n_buckets - 1)];
-
-		if (number == NAMESPACE_NONE)
-			return NAMESPACE_NONE;
-		if (ns->exports[number].hash == hash &&
-		    slice_is(name, namespace_export(ns, number)->name))
-			return number;
+	for (uint32_t i = 0; i < n_cells; i++) {
+		c.exports += cells[i]->n_exports;
+		c.links += cells[i]->n_imports;
+		c.provides += cells[i]->n_provides;
+		c.consumes += cells[i]->n_consumes;
 	}
+	return c;
 }
 
-uint32_t namespace_find(const struct namespace *ns, struct slice name)
+/* Memory that is cut in pieces; without any, only how much it would have to be is found. */
+struct room {
+	uint8_t *base;
+	size_t used;
+};
+
+static void *cut(struct room *room, uint32_t n, size_t bytes)
 {
-	return find_hashed(ns, name, hash_name(name));
+	void *piece = room->base ? room->base + room->used : NULL;
+
+	room->used += (n * bytes + 7) & ~(size_t)7;
+	return piece;
 }
 
-static void insert(struct namespace *ns, uint32_t number)
+static struct index cut_index(struct room *room, uint32_t n)
 {
-	uint32_t i = ns->exports[number].hash;
+	uint32_t numbers = index_room(n);
 
-	while (ns->buckets[i & (ns->n_buckets - 1)] != NAMESPACE_NONE)
-		i++;
-	ns->buckets[i & (ns->n_buckets - 1)] = number;
+	return (struct index){numbers, cut(room, numbers, sizeof(uint32_t))};
 }
 
-uint32_t namespace_find_cell(const struct namespace *ns, const char *name)
+/* Bytes of a namespace with that much in it. With @base its tables lie there, behind itself. */
+static size_t lay_out(struct namespace *ns, uint32_t n_cells, const struct counts *c, void *base)
 {
-	for (uint32_t i = 0; i < ns->n_cells; i++) {
-		if (strcmp(ns->cells[i]->name, name) == 0)
-			return i;
+	struct room room = {base, 0};
+
+	(void)cut(&room, 1, sizeof(*ns));
+	ns->cells = cut(&room, n_cells, sizeof(*ns->cells));
+	ns->nodes = cut(&room, n_cells, sizeof(*ns->nodes));
+	ns->exports = cut(&room, c->exports, sizeof(*ns->exports));
+	ns->links = cut(&room, c->links, sizeof(*ns->links));
+	ns->users = cut(&room, c->links, sizeof(*ns->users));
+	ns->deps = cut(&room, c->links, sizeof(*ns->deps));
+	ns->provides = cut(&room, c->provides, sizeof(*ns->provides));
+	ns->tables = cut(&room, c->provides, sizeof(*ns->tables));
+	ns->owners = cut(&room, c->provides, sizeof(*ns->owners));
+	ns->interfaces = cut(&room, c->provides, sizeof(*ns->interfaces));
+	ns->seekers = cut(&room, c->consumes, sizeof(*ns->seekers));
+	ns->ranges = cut(&room, 2 * n_cells, sizeof(*ns->ranges));
+	ns->other_ranges = cut(&room, 2 * n_cells, sizeof(*ns->ranges));
+	ns->by_name = cut_index(&room, n_cells);
+	ns->by_self = cut_index(&room, n_cells);
+	ns->by_export = cut_index(&room, c->exports);
+	ns->by_interface = cut_index(&room, c->provides);
+	ns->by_provide = cut_index(&room, c->provides);
+	return room.used;
+}
+
+/* The spare one if it fits and is no waste; else it goes. *@bytes becomes what there is. */
+static struct namespace *alloc_bytes(size_t *bytes)
+{
+	struct namespace *spare = TAKE(loader_state()->spare);
+
+	if (spare && spare->bytes >= *bytes && spare->bytes / 2 <= *bytes) {
+		*bytes = spare->bytes;
+		return spare;
 	}
-	return NAMESPACE_NONE;
+	heap_free(spare);
+	*bytes += *bytes / 8; /* so that it will do for a few cells more */
+	return heap_alloc(CELL_SELF, *bytes);
 }
 
-uint32_t namespace_index_of(const struct namespace *ns, const struct record *r)
+static struct namespace *alloc_namespace(struct record *const *cells, uint32_t n_cells)
 {
-	for (uint32_t i = 0; i < ns->n_cells; i++) {
-		if (ns->cells[i] == r)
-			return i;
+	struct counts c = count(cells, n_cells);
+	struct namespace sizes, *ns;
+	size_t bytes = lay_out(&sizes, n_cells, &c, NULL);
+
+	ns = alloc_bytes(&bytes);
+	if (!ns)
+		return NULL;
+	memset(ns, 0, sizeof(*ns));
+	ns->bytes = bytes;
+	(void)lay_out(ns, n_cells, &c, ns);
+	memset(ns->nodes, 0, n_cells * sizeof(*ns->nodes));
+	index_init(&ns->by_name);
+	index_init(&ns->by_self);
+	index_init(&ns->by_export);
+	index_init(&ns->by_interface);
+	index_init(&ns->by_provide);
+	return ns;
+}
+
+/* ---- exports and links ---- */
+
+static void add_cells(struct namespace *ns, struct record *const *cells, uint32_t n_cells)
+{
+	for (uint32_t i = 0; i < n_cells; i++) {
+		ns->cells[i] = cells[i];
+		index_add(&ns->by_name, cells[i]->name_hash, i);
 	}
-	return NAMESPACE_NONE;
+	ns->n_cells = n_cells;
 }
 
 static void add_exports(struct namespace *ns, uint32_t cell, struct loader_report *report)
 {
 	const struct record *r = ns->cells[cell];
 
-	ns->first_export[cell] = ns->n_exports;
+	ns->nodes[cell].first_export = ns->n_exports;
 	for (uint32_t i = 0; i < r->n_exports; i++) {
-		struct slice name = slice_of(r->exports[i].name);
-		uint32_t hash = hash_name(name), other = find_hashed(ns, name, hash);
+		const char *name = r->exports[i].name;
+		uint32_t hash = r->exports[i].hash, other = namespace_find_hashed(ns, name, hash);
 
-		ns->exports[ns->n_exports] = (struct namespace_export){(uint16_t)cell, (uint16_t)i,
-								       hash, NAMESPACE_NONE};
+		ns->exports[ns->n_exports] =
+			(struct namespace_export){(uint16_t)cell, (uint16_t)i, hash};
 		if (other == NAMESPACE_NONE)
-			insert(ns, ns->n_exports);
+			index_add(&ns->by_export, hash, ns->n_exports);
 		else
 			report_add(report, "duplicate-symbol", "%s: %s is exported by %s already",
-				   r->name, r->exports[i].name,
-				   ns->cells[ns->exports[other].cell]->name);
+				   r->name, name, ns->cells[ns->exports[other].cell]->name);
 		ns->n_exports++;
 	}
 }
@@ -113,74 +176,205 @@ static void add_links(struct namespace *ns, uint32_t cell, struct loader_report 
 {
 	const struct record *r = ns->cells[cell];
 
-	ns->first_link[cell] = ns->n_links;
+	ns->nodes[cell].first_link = ns->n_links;
+	ns->nodes[cell].n_links = r->n_imports;
+	ns->nodes[cell].n_consumes = r->n_consumes;
 	for (uint32_t i = 0; i < r->n_imports; i++) {
 		const struct record_import *import = &r->imports[i];
-		uint32_t number = namespace_find(ns, slice_of(import->name));
-		struct namespace_link *link = &ns->links[ns->n_links];
+		uint32_t number = namespace_find_hashed(ns, import->name, import->hash);
 
-		*link = (struct namespace_link){(uint16_t)cell, (uint16_t)i, number,
-						NAMESPACE_NONE};
-		if (number != NAMESPACE_NONE) {
-			link->next = ns->exports[number].dependents;
-			ns->exports[number].dependents = ns->n_links;
+		ns->links[ns->n_links++] = number;
+		if (number != NAMESPACE_NONE)
 			check_abi(ns, r, import, &ns->exports[number], report);
-		} else if (!import->weak) {
+		else if (!import->weak)
 			report_add(report, "missing-symbol",
 				   "%s: nobody exports %s, which it imports", r->name,
 				   import->name);
-		}
-		ns->n_links++;
 	}
+}
+
+/* ---- who depends on whom ---- */
+
+/* A list that was counted gets its place and is filled again. */
+static void begin_list(struct namespace_list *list, uint32_t *next)
+{
+	list->first = *next;
+	*next += list->n;
+	list->n = 0;
+}
+
+static void add(struct namespace_list *list, uint32_t *values, uint32_t value)
+{
+	if (values)
+		values[list->first + list->n] = value;
+	list->n++;
+}
+
+/* Each cell among the users of those that it is linked to, once. @users NULL: counts. */
+static void list_users(struct namespace *ns, uint32_t *users)
+{
+	for (uint32_t cell = 0; cell < ns->n_cells; cell++) {
+		for (uint32_t i = 0; i < ns->nodes[cell].n_links; i++) {
+			uint32_t number = namespace_bound(ns, cell, i);
+			uint32_t owner = number == NAMESPACE_NONE ? cell : ns->exports[number].cell;
+			struct namespace_cell *node = &ns->nodes[owner];
+
+			if (owner == cell || node->seen == cell + 1)
+				continue;
+			node->seen = cell + 1;
+			add(&node->users, users, cell);
+			if (!users)
+				ns->nodes[cell].deps.n++;
+		}
+	}
+}
+
+static void list_links(struct namespace *ns)
+{
+	uint32_t user = 0, dep = 0;
+
+	list_users(ns, NULL);
+	for (uint32_t i = 0; i < ns->n_cells; i++) {
+		begin_list(&ns->nodes[i].users, &user);
+		begin_list(&ns->nodes[i].deps, &dep);
+		ns->nodes[i].seen = 0;
+	}
+	list_users(ns, ns->users);
+	/* owner after owner: so they ascend in the lists of their users */
+	for (uint32_t owner = 0; owner < ns->n_cells; owner++) {
+		struct namespace_list users = ns->nodes[owner].users;
+
+		for (uint32_t i = 0; i < users.n; i++)
+			add(&ns->nodes[ns->users[users.first + i]].deps, ns->deps, owner);
+	}
+}
+
+/* ---- interfaces ---- */
+
+/* Number of the interface of @p, which is the next table. */
+static uint32_t make_interface(struct namespace *ns, const struct record_provide *p)
+{
+	uint32_t n = namespace_interface_number(ns, p->interface, p->interface_hash);
+
+	if (n != NAMESPACE_NONE)
+		return n;
+	n = ns->n_interfaces++;
+	ns->interfaces[n] = (struct namespace_interface){.first = ns->n_provides};
+	index_add(&ns->by_interface, p->interface_hash, n);
+	return n;
+}
+
+/* Of a cell that comes to an interface several times in a row: whether this is the first. */
+static bool is_first(struct namespace_interface *i, uint32_t cell)
+{
+	bool first = i->seen != cell + 1;
+
+	i->seen = cell + 1;
+	return first;
 }
 
 /* An interface has one type for all who provide it. */
-static void check_interfaces(const struct namespace *ns, struct loader_report *report)
+static void add_provides(struct namespace *ns, uint32_t cell, struct loader_report *report)
 {
-	for (uint32_t c = 0; c < ns->n_cells; c++) {
-		const struct record *r = ns->cells[c];
+	const struct record *r = ns->cells[cell];
 
-		for (uint32_t i = 0; i < r->n_provides; i++) {
-			const struct record *first = NULL;
-			uint64_t abi = 0;
+	for (uint32_t n = 0; n < r->n_provides; n++) {
+		const struct record_provide *p = &r->provides[n], *first;
+		uint32_t number = make_interface(ns, p);
+		struct namespace_interface *i = &ns->interfaces[number];
 
-			for (uint32_t d = 0; d < c && !first; d++) {
-				for (uint32_t j = 0; j < ns->cells[d]->n_provides && !first; j++) {
-					if (strcmp(ns->cells[d]->provides[j].interface,
-						   r->provides[i].interface) == 0) {
-						first = ns->cells[d];
-						abi = first->provides[j].abi;
-					}
-				}
-			}
-			if (first && abi != r->provides[i].abi)
-				report_add(report, "abi-mismatch",
-					   "%s: %s has struct %s as [%lx], %s has it as [%lx]",
-					   r->provides[i].interface, r->name,
-					   r->provides[i].interface, r->provides[i].abi,
-					   first->name, abi);
+		ns->provides[ns->n_provides] =
+			(struct namespace_provide){(uint16_t)cell, (uint16_t)n, number};
+		i->tables.n++;
+		i->owners.n += is_first(i, cell);
+		if (namespace_find_provide(ns, p->interface, p->name, p->hash) == NAMESPACE_NONE)
+			index_add(&ns->by_provide, p->hash, ns->n_provides);
+		first = namespace_provide(ns, i->first);
+		if (first->abi != p->abi)
+			report_add(report, "abi-mismatch",
+				   "%s: %s has struct %s as [%lx], %s has it as [%lx]",
+				   p->interface, r->name, p->interface, p->abi,
+				   ns->cells[ns->provides[i->first].cell]->name, first->abi);
+		ns->n_provides++;
+	}
+}
+
+/* Each cell among the seekers of what it looks up, once. @seekers NULL: counts. */
+static void list_seekers(struct namespace *ns, uint32_t *seekers)
+{
+	for (uint32_t cell = 0; cell < ns->n_cells; cell++) {
+		for (uint32_t n = 0; n < ns->nodes[cell].n_consumes; n++) {
+			const char *name = ns->cells[cell]->consumes[n];
+			uint32_t i =
+				namespace_interface_number(ns, name, index_hash(slice_of(name)));
+
+			if (i != NAMESPACE_NONE && is_first(&ns->interfaces[i], cell))
+				add(&ns->interfaces[i].seekers, seekers, cell);
 		}
 	}
 }
 
-static int alloc_tables(struct namespace *ns)
+static void forget_seen(struct namespace *ns)
 {
-	uint32_t exports = 0, links = 0;
-
-	for (uint32_t i = 0; i < ns->n_cells; i++) {
-		exports += ns->cells[i]->n_exports;
-		links += ns->cells[i]->n_imports;
-	}
-	for (ns->n_buckets = 64; ns->n_buckets < 2 * exports;)
-		ns->n_buckets *= 2;
-	ns->exports = heap_alloc(CELL_SELF, exports * sizeof(*ns->exports) + 1);
-	ns->links = heap_alloc(CELL_SELF, links * sizeof(*ns->links) + 1);
-	ns->buckets = heap_alloc(CELL_SELF, ns->n_buckets * sizeof(*ns->buckets));
-	if (!ns->exports || !ns->links || !ns->buckets)
-		return -ENOMEM;
-	memset(ns->buckets, 0xff, ns->n_buckets * sizeof(*ns->buckets));
-	return 0;
+	for (uint32_t i = 0; i < ns->n_interfaces; i++)
+		ns->interfaces[i].seen = 0;
 }
+
+static void list_interfaces(struct namespace *ns)
+{
+	uint32_t table = 0, owner = 0, seeker = 0;
+
+	forget_seen(ns);
+	list_seekers(ns, NULL);
+	for (uint32_t i = 0; i < ns->n_interfaces; i++) {
+		begin_list(&ns->interfaces[i].tables, &table);
+		begin_list(&ns->interfaces[i].owners, &owner);
+		begin_list(&ns->interfaces[i].seekers, &seeker);
+	}
+	forget_seen(ns);
+	list_seekers(ns, ns->seekers);
+	forget_seen(ns);
+	for (uint32_t n = 0; n < ns->n_provides; n++) {
+		struct namespace_interface *i = &ns->interfaces[ns->provides[n].interface];
+
+		add(&i->tables, ns->tables, n);
+		if (is_first(i, ns->provides[n].cell))
+			add(&i->owners, ns->owners, ns->provides[n].cell);
+	}
+}
+
+/* Cells of @list that @cell has not been counted for yet. */
+static uint32_t count_new(struct namespace *ns, const uint32_t *values, struct namespace_list list,
+			  uint32_t cell)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < list.n; i++) {
+		struct namespace_cell *user = &ns->nodes[values[list.first + i]];
+
+		n += user->seen != cell + 1;
+		user->seen = cell + 1;
+	}
+	return n;
+}
+
+static void count_refs(struct namespace *ns)
+{
+	for (uint32_t i = 0; i < ns->n_cells; i++)
+		ns->nodes[i].seen = 0;
+	for (uint32_t n = 0, cell = 0; cell < ns->n_cells; cell++) {
+		struct namespace_cell *node = &ns->nodes[cell];
+
+		node->seen = cell + 1; /* itself does not count */
+		node->refs = count_new(ns, ns->users, node->users, cell);
+		for (; n < ns->n_provides && ns->provides[n].cell == cell; n++)
+			node->refs +=
+				count_new(ns, ns->seekers,
+					  ns->interfaces[ns->provides[n].interface].seekers, cell);
+	}
+}
+
+/* ---- the whole ---- */
 
 int namespace_create(struct record *const *cells, uint32_t n_cells, uint64_t generation,
 		     struct namespace **ret_ns, struct loader_report *report)
@@ -193,83 +387,66 @@ int namespace_create(struct record *const *cells, uint32_t n_cells, uint64_t gen
 			   LOADER_CELLS_MAX);
 		return -EPERM;
 	}
-	ns = heap_alloc(CELL_SELF, sizeof(*ns));
+	ns = alloc_namespace(cells, n_cells);
 	if (!ns)
 		return -ENOMEM;
-	memset(ns, 0, sizeof(*ns));
 	ns->generation = generation;
-	ns->n_cells = n_cells;
-	for (uint32_t i = 0; i < n_cells; i++)
-		ns->cells[i] = cells[i];
-	if (alloc_tables(ns) < 0)
-		return -ENOMEM;
+	add_cells(ns, cells, n_cells);
 	for (uint32_t i = 0; i < n_cells; i++)
 		add_exports(ns, i, report);
 	for (uint32_t i = 0; i < n_cells; i++)
 		add_links(ns, i, report);
-	check_interfaces(ns, report);
+	for (uint32_t i = 0; i < n_cells; i++)
+		add_provides(ns, i, report);
 	if (report->n_reasons != reasons)
 		return -EPERM;
+	list_links(ns);
+	list_interfaces(ns);
+	count_refs(ns);
 	*ret_ns = TAKE(ns);
 	return 0;
 }
 
-void namespace_sort(struct namespace *ns)
+static void add_range(struct namespace *ns, uint32_t cell, enum link_region region)
+{
+	const struct record_region *r = &ns->cells[cell]->regions[region];
+
+	if (r->bytes)
+		ns->ranges[ns->n_ranges++] = (struct namespace_range){
+			r->at, r->at + r->bytes, (uint16_t)cell, (uint16_t)region};
+}
+
+/* Merges what is sorted, from pairs on. */
+static void sort_ranges(struct namespace *ns)
+{
+	uint32_t n = ns->n_ranges;
+
+	for (uint32_t half = 1; half < n; half *= 2) {
+		struct namespace_range *from = ns->ranges, *to = ns->other_ranges;
+
+		for (uint32_t at = 0; at < n; at += 2 * half) {
+			uint32_t a = at, middle = at + half < n ? at + half : n, b = middle;
+			uint32_t end = n - at > 2 * half ? at + 2 * half : n;
+
+			for (uint32_t i = at; i < end; i++) {
+				bool first =
+					b == end || (a < middle && from[a].start < from[b].start);
+
+				to[i] = first ? from[a++] : from[b++];
+			}
+		}
+		ns->ranges = to;
+		ns->other_ranges = from;
+	}
+}
+
+void namespace_settle(struct namespace *ns)
 {
 	ns->n_ranges = 0;
 	for (uint32_t i = 0; i < ns->n_cells; i++) {
-		const struct record_region *text = &ns->cells[i]->regions[LINK_TEXT];
-		uint32_t at = ns->n_ranges;
-
-		if (text->bytes == 0)
-			continue;
-		for (; at > 0 && ns->ranges[at - 1].start > text->at; at--)
-			ns->ranges[at] = ns->ranges[at - 1];
-		ns->ranges[at] = (struct namespace_range){text->at, text->at + text->bytes, i};
-		ns->n_ranges++;
+		add_range(ns, i, LINK_TEXT);
+		add_range(ns, i, LINK_RODATA);
+		index_add(&ns->by_self, index_hash_number(ns->cells[i]->self), i);
 	}
-}
-
-const struct record *namespace_locate(const struct namespace *ns, uint32_t at)
-{
-	uint32_t low = 0, high = ns->n_ranges;
-
-	while (low < high) {
-		uint32_t mid = low + (high - low) / 2;
-
-		if (ns->ranges[mid].end <= at)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	if (low == ns->n_ranges || ns->ranges[low].start > at)
-		return NULL;
-	return ns->cells[ns->ranges[low].cell];
-}
-
-static bool provides(const struct record *r, const char *interface)
-{
-	for (uint32_t i = 0; i < r->n_provides; i++) {
-		if (strcmp(r->provides[i].interface, interface) == 0)
-			return true;
-	}
-	return false;
-}
-
-void namespace_dependents(const struct namespace *ns, uint32_t index,
-			  bool depends[LOADER_CELLS_MAX])
-{
-	const struct record *r = ns->cells[index];
-
-	for (uint32_t i = 0; i < r->n_exports; i++) {
-		uint32_t link = ns->exports[ns->first_export[index] + i].dependents;
-
-		for (; link != NAMESPACE_NONE; link = ns->links[link].next)
-			depends[ns->links[link].cell] = true;
-	}
-	for (uint32_t user = 0; user < ns->n_cells; user++) {
-		for (uint32_t i = 0; i < ns->cells[user]->n_consumes; i++)
-			depends[user] |= provides(r, ns->cells[user]->consumes[i]);
-	}
-	depends[index] = false;
+	sort_ranges(ns);
 }

@@ -39,9 +39,6 @@ void loader_sha256(const void *data, size_t n, uint8_t ret_digest[32])
 
 /* ---- cells ---- */
 
-/* How many cells are linked to one of the cell's exports, or look up an interface of it. */
-static uint32_t count_refs(const struct namespace *ns, uint32_t index);
-
 static void fill_record(const struct record *r, struct loader_cell *c)
 {
 	const struct record_region *state = &r->regions[LINK_STATE];
@@ -71,7 +68,7 @@ static void fill_cell(const struct namespace *ns, uint32_t index, struct loader_
 	REQUIRES(loader_names)
 {
 	fill_record(ns->cells[index], c);
-	c->refs = count_refs(ns, index);
+	c->refs = ns->nodes[index].refs;
 }
 
 int loader_cell_at(uint32_t index, struct loader_cell *ret_cell)
@@ -87,12 +84,31 @@ int loader_cell_at(uint32_t index, struct loader_cell *ret_cell)
 int loader_cell_find(const char *name, struct loader_cell *ret_cell)
 {
 	const struct namespace *ns = begin();
-	uint32_t index = namespace_find_cell(ns, name);
+	uint32_t index = namespace_find_cell(ns, slice_of(name));
 
 	if (index == NAMESPACE_NONE)
 		return end(-ENOENT);
 	fill_cell(ns, index, ret_cell);
 	return end(0);
+}
+
+int loader_cell_of(struct cell_ref ref, struct loader_cell *ret_cell)
+{
+	const struct namespace *ns = begin();
+	uint32_t index = namespace_find_self(ns, ref.id);
+
+	if (index == NAMESPACE_NONE)
+		return end(-ENOENT);
+	fill_cell(ns, index, ret_cell);
+	return end(0);
+}
+
+uint32_t loader_cell_count(void)
+{
+	uint32_t n = begin()->n_cells;
+
+	(void)end(0);
+	return n;
 }
 
 int loader_quarantined_at(uint32_t index, struct loader_cell *ret_cell)
@@ -137,7 +153,7 @@ static void fill_export(const struct record *r, const struct record_export *e,
 static void fill_import(const struct namespace *ns, uint32_t cell, uint32_t import,
 			struct loader_symbol *s) REQUIRES(loader_names)
 {
-	uint32_t number = ns->links[ns->first_link[cell] + import].export;
+	uint32_t number = namespace_bound(ns, cell, import);
 
 	if (number == NAMESPACE_NONE) {
 		memset(s, 0, sizeof(*s));
@@ -152,7 +168,7 @@ int loader_symbol_at(const char *name, bool imports, uint32_t index,
 		     struct loader_symbol *ret_symbol)
 {
 	const struct namespace *ns = begin();
-	uint32_t cell = namespace_find_cell(ns, name);
+	uint32_t cell = namespace_find_cell(ns, slice_of(name));
 	const struct record *r;
 
 	if (cell == NAMESPACE_NONE)
@@ -185,8 +201,8 @@ static uint32_t count_sites(const struct record *r, uint32_t import)
 	return n;
 }
 
-/* What cell @user has linked to exports of @owner. False: nothing. */
-static bool link_dep(const struct namespace *ns, uint32_t user, uint32_t owner,
+/* What cell @user has linked to exports of @owner. */
+static void link_dep(const struct namespace *ns, uint32_t user, uint32_t owner,
 		     struct loader_dep *d) REQUIRES(loader_names)
 {
 	const struct record *r = ns->cells[user];
@@ -194,21 +210,19 @@ static bool link_dep(const struct namespace *ns, uint32_t user, uint32_t owner,
 	memset(d, 0, sizeof(*d));
 	copy_name(d->via, sizeof(d->via), "link");
 	for (uint32_t i = 0; i < r->n_imports; i++) {
-		uint32_t number = ns->links[ns->first_link[user] + i].export;
+		uint32_t number = namespace_bound(ns, user, i);
 
 		if (number == NAMESPACE_NONE || ns->exports[number].cell != owner)
 			continue;
 		add_symbol(d, r->imports[i].name);
 		d->sites += count_sites(r, i);
 	}
-	return d->n_symbols > 0;
 }
 
-/* Tables of @owner that @user may look up by the @nth interface it declares. */
-static bool iface_dep(const struct namespace *ns, uint32_t user, uint32_t owner, uint32_t nth,
+/* Tables of @owner that whoever looks up @interface may find. */
+static void iface_dep(const struct namespace *ns, uint32_t owner, const char *interface,
 		      struct loader_dep *d) REQUIRES(loader_names)
 {
-	const char *interface = ns->cells[user]->consumes[nth];
 	const struct record *r = ns->cells[owner];
 
 	memset(d, 0, sizeof(*d));
@@ -219,51 +233,106 @@ static bool iface_dep(const struct namespace *ns, uint32_t user, uint32_t owner,
 		add_symbol(d, r->provides[i].name);
 		d->sites++;
 	}
-	return d->sites > 0;
 }
 
-/* The @*left-th dependency of @user on @owner, counted down. */
-static bool pair_dep(const struct namespace *ns, uint32_t user, uint32_t owner, uint32_t *left,
-		     struct loader_dep *d) REQUIRES(loader_names)
+/* Where @cell is in an ascending list, or would be. */
+static uint32_t place_in(const uint32_t *cells, uint32_t n, uint32_t cell)
 {
-	if (user == owner)
-		return false;
-	if (link_dep(ns, user, owner, d) && (*left)-- == 0)
+	uint32_t low = 0, high = n;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (cells[mid] < cell)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* The @*left-th cell of a list, @self left out; at its end @*left is what is left. */
+static bool nth_other(const uint32_t *cells, uint32_t n, uint32_t self, uint32_t *left,
+		      uint32_t *ret_cell)
+{
+	uint32_t place = place_in(cells, n, self);
+	bool listed = place < n && cells[place] == self;
+
+	if (*left < n - listed) {
+		*ret_cell = cells[*left + (listed && *left >= place)];
 		return true;
-	for (uint32_t i = 0; i < ns->cells[user]->n_consumes; i++) {
-		if (iface_dep(ns, user, owner, i, d) && (*left)-- == 0)
-			return true;
+	}
+	*left -= n - listed;
+	return false;
+}
+
+static bool nth_dep(const struct namespace *ns, uint32_t cell, uint32_t left, uint32_t *ret_other,
+		    struct loader_dep *d) REQUIRES(loader_names)
+{
+	const struct record *r = ns->cells[cell];
+	struct namespace_list deps = ns->nodes[cell].deps;
+
+	if (nth_other(ns->deps + deps.first, deps.n, cell, &left, ret_other)) {
+		link_dep(ns, cell, *ret_other, d);
+		return true;
+	}
+	for (uint32_t i = 0; i < r->n_consumes; i++) {
+		const struct namespace_interface *in = namespace_find_interface(ns, r->consumes[i]);
+
+		if (!in ||
+		    !nth_other(ns->owners + in->owners.first, in->owners.n, cell, &left, ret_other))
+			continue;
+		iface_dep(ns, *ret_other, r->consumes[i], d);
+		return true;
 	}
 	return false;
 }
 
-static uint32_t count_refs(const struct namespace *ns, uint32_t index) REQUIRES(loader_names)
+/* Whether the cell's table @n is the first one of its interface. */
+static bool is_first_provide(const struct record *r, uint32_t n)
 {
-	bool depends[LOADER_CELLS_MAX] = {false};
-	uint32_t n = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		if (strcmp(r->provides[i].interface, r->provides[n].interface) == 0)
+			return false;
+	}
+	return true;
+}
 
-	namespace_dependents(ns, index, depends);
-	for (uint32_t user = 0; user < ns->n_cells; user++)
-		n += depends[user];
-	return n;
+static bool nth_user(const struct namespace *ns, uint32_t cell, uint32_t left, uint32_t *ret_other,
+		     struct loader_dep *d) REQUIRES(loader_names)
+{
+	const struct record *r = ns->cells[cell];
+	struct namespace_list users = ns->nodes[cell].users;
+
+	if (nth_other(ns->users + users.first, users.n, cell, &left, ret_other)) {
+		link_dep(ns, *ret_other, cell, d);
+		return true;
+	}
+	for (uint32_t i = 0; i < r->n_provides; i++) {
+		const struct namespace_interface *in =
+			namespace_find_interface(ns, r->provides[i].interface);
+
+		if (!is_first_provide(r, i) || !nth_other(ns->seekers + in->seekers.first,
+							  in->seekers.n, cell, &left, ret_other))
+			continue;
+		iface_dep(ns, cell, r->provides[i].interface, d);
+		return true;
+	}
+	return false;
 }
 
 int loader_dep_at(const char *name, bool reverse, uint32_t index, struct loader_dep *ret_dep)
 {
 	const struct namespace *ns = begin();
-	uint32_t cell = namespace_find_cell(ns, name), left = index;
+	uint32_t cell = namespace_find_cell(ns, slice_of(name)), other;
 	struct loader_dep d;
 
-	for (uint32_t other = 0; cell != NAMESPACE_NONE && other < ns->n_cells; other++) {
-		uint32_t user = reverse ? other : cell, owner = reverse ? cell : other;
-
-		if (!pair_dep(ns, user, owner, &left, &d))
-			continue;
-		*ret_dep = d;
-		memcpy(ret_dep->cell, ns->cells[other]->name, sizeof(ret_dep->cell));
-		return end(0);
-	}
-	return end(-ENOENT);
+	if (cell == NAMESPACE_NONE || !(reverse ? nth_user(ns, cell, index, &other, &d)
+						: nth_dep(ns, cell, index, &other, &d)))
+		return end(-ENOENT);
+	*ret_dep = d;
+	memcpy(ret_dep->cell, ns->cells[other]->name, sizeof(ret_dep->cell));
+	return end(0);
 }
 
 /* ---- interfaces ---- */
@@ -277,34 +346,27 @@ int iface_at(const char *interface, uint32_t index, char ret_name[CELL_NAME_MAX]
 	     struct iface *ret_handle)
 {
 	const struct namespace *ns = begin();
+	const struct namespace_interface *i = namespace_find_interface(ns, interface);
+	const struct record_provide *p;
 
-	for (uint32_t i = 0; i < ns->n_cells; i++) {
-		const struct record *r = ns->cells[i];
-
-		for (uint32_t j = 0; j < r->n_provides; j++) {
-			if (strcmp(r->provides[j].interface, interface) != 0 || index-- > 0)
-				continue;
-			copy_name(ret_name, CELL_NAME_MAX, r->provides[j].name);
-			*ret_handle = handle_of(&r->provides[j]);
-			return end(0);
-		}
-	}
-	return end(-ENOENT);
+	if (!i || index >= i->tables.n)
+		return end(-ENOENT);
+	p = namespace_provide(ns, ns->tables[i->tables.first + index]);
+	copy_name(ret_name, CELL_NAME_MAX, p->name);
+	*ret_handle = handle_of(p);
+	return end(0);
 }
 
 int iface_find(const char *interface, const char *name, struct iface *ret_handle)
 {
+	uint32_t hash = index_hash_pair(index_hash(slice_of(interface)), slice_of(name));
 	const struct namespace *ns = begin();
+	uint32_t number = namespace_find_provide(ns, interface, name, hash);
 
-	for (uint32_t i = 0; i < ns->n_cells; i++) {
-		const struct record_provide *p = record_find_provide(ns->cells[i], interface, name);
-
-		if (!p)
-			continue;
-		*ret_handle = handle_of(p);
-		return end(0);
-	}
-	return end(-ENOENT);
+	if (number == NAMESPACE_NONE)
+		return end(-ENOENT);
+	*ret_handle = handle_of(namespace_provide(ns, number));
+	return end(0);
 }
 
 /* ---- addresses ---- */
@@ -336,16 +398,19 @@ static void fill_location(const struct record *r, uint32_t at, struct loader_loc
 
 static bool locate_stub(const struct namespace *ns, uint32_t at, struct loader_location *l)
 {
-	uint32_t start;
+	const struct record *r;
+	uint32_t start, slot, cell;
 
-	if (!stub_locate(at, &start))
+	if (!ns || !stub_locate(at, &start, &slot))
 		return false;
-	for (uint32_t i = 0; i < ns->n_exports; i++) {
-		const struct record_export *e = namespace_export(ns, i);
+	cell = namespace_find_self(ns, slot_read(slot).cell);
+	r = cell == NAMESPACE_NONE ? NULL : ns->cells[cell];
+	for (uint32_t i = 0; r && i < r->n_exports; i++) {
+		const struct record_export *e = &r->exports[i];
 
 		if (!e->blocking || e->stub_at != start)
 			continue;
-		memcpy(l->cell, ns->cells[ns->exports[i].cell]->name, sizeof(l->cell));
+		memcpy(l->cell, r->name, sizeof(l->cell));
 		(void)report_format(l->function, sizeof(l->function), "%s (stub)", e->name);
 		l->offset = at - start;
 		return true;
@@ -353,11 +418,20 @@ static bool locate_stub(const struct namespace *ns, uint32_t at, struct loader_l
 	return false;
 }
 
+/* Cell of @ns whose @region covers @at. */
+static const struct record *locate(const struct namespace *ns, uint32_t at, enum link_region region)
+{
+	enum link_region found = LINK_REGIONS;
+	const struct record *r = ns ? namespace_locate(ns, at, &found) : NULL;
+
+	return found == region ? r : NULL;
+}
+
 int loader_locate(uint64_t addr, struct loader_location *ret_location)
 {
 	struct loader_state *s = loader_state();
 	const struct namespace *ns;
-	const struct record *r = NULL;
+	const struct record *r;
 	struct loader_location l = {0};
 	int result = -ENOENT;
 
@@ -365,19 +439,16 @@ int loader_locate(uint64_t addr, struct loader_location *ret_location)
 		return -ENOENT;
 	reader_begin(s);
 	ns = __atomic_load_n(&s->namespace, __ATOMIC_ACQUIRE);
-	if (ns)
-		r = namespace_locate(ns, window_at(addr));
-	if (!r) {
-		const struct namespace *old = __atomic_load_n(&s->retiring, __ATOMIC_ACQUIRE);
-
-		r = old ? namespace_locate(old, window_at(addr)) : NULL;
-	}
+	r = locate(ns, window_at(addr), LINK_TEXT);
+	if (!r)
+		r = locate(__atomic_load_n(&s->retiring, __ATOMIC_ACQUIRE), window_at(addr),
+			   LINK_TEXT);
 	if (!r)
 		r = quarantine_locate(s, window_at(addr));
 	if (r) {
 		fill_location(r, window_at(addr), &l);
 		result = 0;
-	} else if (ns && locate_stub(ns, window_at(addr), &l)) {
+	} else if (locate_stub(ns, window_at(addr), &l)) {
 		result = 0;
 	}
 	reader_end(s);
@@ -386,6 +457,7 @@ int loader_locate(uint64_t addr, struct loader_location *ret_location)
 	return result;
 }
 
+/* How many bytes of @r's rodata follow from @at on. */
 static size_t rodata_of(const struct record *r, uint32_t at)
 {
 	const struct record_region *rodata = &r->regions[LINK_RODATA];
@@ -395,11 +467,9 @@ static size_t rodata_of(const struct record *r, uint32_t at)
 
 static size_t rodata_at(const struct namespace *ns, uint32_t at)
 {
-	size_t bytes = 0;
+	const struct record *r = locate(ns, at, LINK_RODATA);
 
-	for (uint32_t i = 0; ns && i < ns->n_cells && bytes == 0; i++)
-		bytes = rodata_of(ns->cells[i], at);
-	return bytes;
+	return r ? rodata_of(r, at) : 0;
 }
 
 static size_t quarantined_rodata_at(const struct loader_state *s, uint32_t at)

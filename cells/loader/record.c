@@ -8,10 +8,6 @@ void record_free(struct record *r)
 {
 	if (!r)
 		return;
-	heap_free(r->exports);
-	heap_free(r->imports);
-	heap_free(r->provides);
-	heap_free(r->consumes);
 	heap_free(r->sections);
 	heap_free(r->functions);
 	heap_free(r->sites);
@@ -128,6 +124,7 @@ static void fill_scalars(struct record *r, const struct manifest_cell *m)
 	copy_cut(r->name, sizeof(r->name), m->name);
 	copy_cut(r->version, sizeof(r->version), m->version);
 	copy_cut(r->summary, sizeof(r->summary), m->summary);
+	r->name_hash = index_hash(m->name);
 	memcpy(r->hash, m->sha256, sizeof(r->hash));
 	memcpy(r->build_id, m->build_id, sizeof(r->build_id));
 	r->state_schema = m->state_schema;
@@ -151,16 +148,19 @@ static void fill_lists(struct record *r, const struct manifest_cell *m, char **n
 			.name = add_string(next, e.name),
 			.signature = add_string(next, e.signature),
 			.abi = e.abi,
+			.hash = index_hash(e.name),
 			.blocking = e.blocking,
 		};
 	for (at = 0; manifest_next_import(m, &at, &i);)
-		r->imports[r->n_imports++] =
-			(struct record_import){.name = add_string(next, i.name), .abi = i.abi};
+		r->imports[r->n_imports++] = (struct record_import){
+			.name = add_string(next, i.name), .abi = i.abi, .hash = index_hash(i.name)};
 	for (at = 0; manifest_next_provide(m, &at, &p);)
 		r->provides[r->n_provides++] = (struct record_provide){
 			.interface = add_string(next, p.interface),
 			.name = add_string(next, p.name),
 			.abi = p.abi,
+			.interface_hash = index_hash(p.interface),
+			.hash = index_hash_pair(index_hash(p.interface), p.name),
 		};
 	for (at = 0; manifest_next_consume(m, &at, &consume);)
 		r->consumes[r->n_consumes++] = add_string(next, consume);
@@ -174,13 +174,13 @@ static uint32_t key(const uint8_t *element)
 	return k;
 }
 
-static void swap_bytes(uint8_t *a, uint8_t *b, size_t n)
+static void exchange(uint8_t *a, uint8_t *b, size_t bytes)
 {
-	while (n-- > 0) {
-		uint8_t t = *a;
+	for (size_t i = 0; i < bytes; i += sizeof(uint32_t)) {
+		uint32_t x = key(a + i), y = key(b + i);
 
-		*a++ = *b;
-		*b++ = t;
+		memcpy(a + i, &y, sizeof(y));
+		memcpy(b + i, &x, sizeof(x));
 	}
 }
 
@@ -195,14 +195,14 @@ void record_sort(void *array, uint32_t n, size_t bytes)
 		if (start > 0)
 			start--;
 		else
-			swap_bytes(base, base + --end * bytes, bytes);
+			exchange(base, base + --end * bytes, bytes);
 		for (root = start; (child = 2 * root + 1) < end; root = child) {
 			if (child + 1 < end &&
 			    key(base + child * bytes) < key(base + (child + 1) * bytes))
 				child++;
 			if (key(base + root * bytes) >= key(base + child * bytes))
 				break;
-			swap_bytes(base + root * bytes, base + child * bytes, bytes);
+			exchange(base + root * bytes, base + child * bytes, bytes);
 		}
 	}
 }
@@ -311,27 +311,39 @@ static int find_exports(struct record *r, const struct manifest_cell *m, const s
 	return error;
 }
 
+static struct record *alloc_record(const struct manifest_cell *m)
+{
+	size_t exports = m->n_exports * sizeof(struct record_export);
+	size_t imports = m->n_imports * sizeof(struct record_import);
+	size_t provides = m->n_provides * sizeof(struct record_provide);
+	size_t consumes = m->n_consumes * sizeof(const char *);
+	struct record *r = alloc_array(1, sizeof(*r) + exports + imports + provides + consumes);
+
+	if (!r)
+		return NULL;
+	r->exports = (struct record_export *)(r + 1);
+	r->imports = (struct record_import *)(r->exports + m->n_exports);
+	r->provides = (struct record_provide *)(r->imports + m->n_imports);
+	r->consumes = (const char **)(r->provides + m->n_provides);
+	return r;
+}
+
 int record_create(const struct manifest_cell *m, const struct object *o,
 		  const struct link_layout *l, uint16_t *ret_imports, struct record **ret_record,
 		  struct loader_report *report)
 {
-	struct record *r OWNED(record_drop) = alloc_array(1, sizeof(*r));
+	struct record *r OWNED(record_drop) = alloc_record(m);
 	struct counts c = {.strings = count_strings(m)};
 	char *next;
 
 	if (!r)
 		return -ENOMEM;
 	count_object(o, l, &c);
-	r->exports = alloc_array(m->n_exports, sizeof(*r->exports));
-	r->imports = alloc_array(m->n_imports, sizeof(*r->imports));
-	r->provides = alloc_array(m->n_provides, sizeof(*r->provides));
-	r->consumes = alloc_array(m->n_consumes, sizeof(*r->consumes));
 	r->sections = alloc_array(count_sections(o, l), sizeof(*r->sections));
 	r->functions = alloc_array(c.functions, sizeof(*r->functions));
 	r->sites = alloc_array(c.sites, sizeof(*r->sites));
 	r->strings = alloc_array(1, c.strings);
-	if (!r->exports || !r->imports || !r->provides || !r->consumes || !r->sections ||
-	    !r->functions || !r->sites || !r->strings)
+	if (!r->sections || !r->functions || !r->sites || !r->strings)
 		return -ENOMEM;
 	r->sites_max = c.sites;
 	next = r->strings;

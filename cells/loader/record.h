@@ -10,6 +10,7 @@
 #include <theseus/mapped.h>
 
 #include "fde.h"
+#include "index.h"
 #include "link.h"
 #include "manifest.h"
 
@@ -31,6 +32,7 @@ struct record_region {
 struct record_export {
 	const char *name, *signature;
 	uint64_t abi;
+	uint32_t hash; /* of the name */
 	uint32_t at;
 	uint32_t stub_at; /* blocking: what callers link to */
 	uint32_t slot;    /* blocking: through which the stub calls */
@@ -40,12 +42,14 @@ struct record_export {
 struct record_import {
 	const char *name;
 	uint64_t abi;
+	uint32_t hash; /* of the name */
 	bool weak; /* may stay unbound */
 };
 
 struct record_provide {
 	const char *interface, *name;
 	uint64_t abi;
+	uint32_t interface_hash, hash; /* of interface and name: index_hash_pair() */
 	uint32_t at;   /* of the table */
 	uint32_t slot; /* of cell_ops: the cell's own */
 };
@@ -71,12 +75,15 @@ struct record_function {
 	const char *name;
 };
 
-/* All pointers are owned by the record, strings lie in its block. */
+/*
+ * All pointers are owned by the record; what namespaces are made of lies behind it in its block.
+ */
 struct record {
 	char name[CELL_NAME_MAX], version[16], summary[100];
 	const char *state_type;
 	uint8_t hash[32], build_id[20];
 	uint64_t generation, state_schema;
+	uint32_t name_hash;
 	uint32_t self; /* slot, and cell_ref.id */
 	uint32_t grants;
 	uint8_t safety, quiescence, restart;
@@ -112,7 +119,7 @@ int record_create(const struct manifest_cell *m, const struct object *o,
 /* Turns offsets into addresses, once, when the regions are placed. */
 void record_place(struct record *r);
 
-/* Sorts an array of structures that begin with the uint32_t to sort by. */
+/* Sorts an array of structures of whole words that begin with the uint32_t to sort by. */
 void record_sort(void *array, uint32_t n, size_t bytes);
 
 /*

@@ -52,7 +52,7 @@ static bool is_quarantined(const char *name)
 static int find_cell(const struct namespace *ns, const char *name, uint32_t *ret_index,
 		     struct loader_report *report)
 {
-	uint32_t index = namespace_find_cell(ns, name);
+	uint32_t index = namespace_find_cell(ns, slice_of(name));
 
 	if (index == NAMESPACE_NONE) {
 		report_add(report, "no-such-cell", "%s: no such cell", name);
@@ -93,19 +93,33 @@ static int hold_exports(struct loader_restart *t, const struct record *r, uint64
 	return e;
 }
 
+/* Those of the cell and of who depends on it. */
+static int hold_all(struct loader_restart *t, const struct namespace *ns, uint32_t index,
+		    uint64_t hold)
+{
+	bool *held = heap_alloc(CELL_SELF, ns->n_cells);
+	int r = 0;
+
+	if (!held)
+		return -ENOMEM;
+	memset(held, 0, ns->n_cells);
+	namespace_dependents(ns, index, held);
+	held[index] = true;
+	for (uint32_t i = 0; i < ns->n_cells && r == 0; i++) {
+		if (held[i])
+			r = hold_exports(t, ns->cells[i], hold);
+	}
+	heap_free(held);
+	return r;
+}
+
 static int prepare(struct loader_restart *t, const struct namespace *ns, uint32_t index,
 		   uint64_t hold)
 {
-	bool depends[LOADER_CELLS_MAX] = {false};
-	int r = 0;
+	int r;
 
 	t->cell = ns->cells[index];
-	namespace_dependents(ns, index, depends);
-	depends[index] = true;
-	for (uint32_t i = 0; i < ns->n_cells && r == 0; i++) {
-		if (depends[i])
-			r = hold_exports(t, ns->cells[i], hold);
-	}
+	r = hold_all(t, ns, index, hold);
 	if (r == 0 && state_of(t)->bytes) {
 		t->before = heap_alloc(CELL_SELF, state_of(t)->bytes);
 		r = t->before ? 0 : -ENOMEM;

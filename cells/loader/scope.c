@@ -8,7 +8,7 @@ struct scope {
 	const struct staged_cell *cell;
 	const struct namespace *ns;
 	struct loader_report *report;
-	uint32_t first_link; /* of the cell, in ns */
+	uint32_t index; /* of the cell, in ns */
 };
 
 static uint64_t slot_addr(uint32_t slot)
@@ -51,7 +51,7 @@ static int resolve(void *ctx, uint32_t index, struct slice name, uint64_t *ret_a
 	}
 	if (import == STAGED_NO_IMPORT)
 		return -ENOENT;
-	number = s->ns->links[s->first_link + import].export;
+	number = namespace_bound(s->ns, s->index, import);
 	if (number == NAMESPACE_NONE)
 		return -ENOENT;
 	*ret_addr = record_export_addr(namespace_export(s->ns, number));
@@ -77,8 +77,7 @@ int stage_link(const struct staged_cell *cell, const struct namespace *ns,
 	       const struct link_memory memory[LINK_REGIONS], bool verify,
 	       struct loader_report *report)
 {
-	uint32_t index = namespace_index_of(ns, cell->new);
-	struct scope scope = {cell, ns, report, ns->first_link[index]};
+	struct scope scope = {cell, ns, report, namespace_index_of(ns, cell->new)};
 	struct link_names names = {verify, resolve, note_site, &scope};
 
 	if (!verify)

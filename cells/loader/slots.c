@@ -8,6 +8,7 @@
 
 #define SLOTS_AT window_at(IFACE_TABLE)
 #define SLOTS_PER_PAGE (PAGE_SIZE / sizeof(struct iface_slot))
+#define SLOT_WORDS (SLOTS_PER_PAGE / 64) /* of bits, for a page */
 
 void patch_list_free(struct patch_list *list)
 {
@@ -103,19 +104,95 @@ static int add_page(void)
 	return r;
 }
 
-int slot_take(uint32_t cell, uint64_t ops, uint32_t *ret_index)
+/* ---- which may be free ---- */
+
+static void note_maybe_free(uint32_t index)
 {
 	struct loader_state *s = loader_state();
-	uint32_t index = 1;
-	struct iface_slot slot;
-	int r;
 
-	while (index < s->slot_pages * SLOTS_PER_PAGE && slot_at(index)->cell != 0)
-		index++;
-	if (index == s->slot_pages * SLOTS_PER_PAGE) {
+	spin_lock_as(&s->slots_lock, loader_slots);
+	if (index / SLOTS_PER_PAGE < s->slot_bit_pages)
+		s->slots_maybe_free[index / 64] |= 1ull << index % 64;
+	spin_unlock_as(&s->slots_lock, loader_slots);
+}
+
+/* Result: the bits that @bits of @words take the place of. */
+static uint64_t *replace_bits(uint64_t *bits, uint32_t words)
+{
+	struct loader_state *s = loader_state();
+	uint64_t *old;
+
+	memset(bits, 0xff, words * sizeof(*bits));
+	spin_lock_as(&s->slots_lock, loader_slots);
+	old = s->slots_maybe_free;
+	if (old)
+		memcpy(bits, old, s->slot_bit_pages * SLOT_WORDS * sizeof(*bits));
+	s->slots_maybe_free = bits;
+	s->slot_bit_pages = words / SLOT_WORDS;
+	spin_unlock_as(&s->slots_lock, loader_slots);
+	return old;
+}
+
+/*
+ * A bit for each slot of the pages that are mapped. It may be set though the slot is taken: what
+ * vacates it was not, or no longer, put into effect. So new bits are set, and looked into.
+ * NO_THREAD_SAFETY: nobody else makes more of them.
+ */
+static int make_bits(void) NO_THREAD_SAFETY
+{
+	struct loader_state *s = loader_state();
+	uint32_t pages = s->slot_pages;
+	uint64_t *bits;
+
+	if (pages <= s->slot_bit_pages)
+		return 0;
+	if (pages < 2 * s->slot_bit_pages)
+		pages = 2 * s->slot_bit_pages;
+	bits = heap_alloc(CELL_SELF, pages * SLOT_WORDS * sizeof(*bits));
+	if (!bits)
+		return -ENOMEM;
+	heap_free(replace_bits(bits, pages * SLOT_WORDS));
+	return 0;
+}
+
+/* Takes the first free slot out of those noted. Result: its index; 0: none is free. */
+static uint32_t find_free(void)
+{
+	struct loader_state *s = loader_state();
+	uint32_t found = 0;
+
+	spin_lock_as(&s->slots_lock, loader_slots);
+	for (uint32_t word = 0; word < s->slot_pages * SLOT_WORDS && !found; word++) {
+		uint64_t *bits = &s->slots_maybe_free[word];
+
+		while (*bits && !found) {
+			uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(*bits);
+
+			*bits &= *bits - 1;
+			if (index != 0 && slot_at(index)->cell == 0)
+				found = index;
+		}
+	}
+	spin_unlock_as(&s->slots_lock, loader_slots);
+	return found;
+}
+
+int slot_take(uint32_t cell, uint64_t ops, uint32_t *ret_index)
+{
+	struct iface_slot slot;
+	uint32_t index;
+	int r = make_bits();
+
+	if (r < 0)
+		return r;
+	index = find_free();
+	if (index == 0) {
 		r = add_page();
+		if (r == 0)
+			r = make_bits();
 		if (r < 0)
 			return r;
+		index = find_free();
 	}
 	slot = slot_read(index);
 	slot.ops = (const void *)(uintptr_t)ops;
@@ -124,19 +201,30 @@ int slot_take(uint32_t cell, uint64_t ops, uint32_t *ret_index)
 	r = slot_write(index, slot);
 	if (r == 0)
 		*ret_index = index;
+	else
+		note_maybe_free(index);
 	return r;
 }
 
-struct iface_slot slot_vacant(uint32_t index)
+static struct iface_slot vacant(uint32_t index)
 {
 	uint32_t generation = slot_read(index).generation + 1;
 
 	return (struct iface_slot){NULL, generation ? generation : 1, 0};
 }
 
+void slot_vacate(struct patch_list *list, uint32_t index)
+{
+	slot_change(list, index, vacant(index));
+	note_maybe_free(index);
+}
+
 int slot_give(uint32_t index)
 {
-	return slot_write(index, slot_vacant(index));
+	int r = slot_write(index, vacant(index));
+
+	note_maybe_free(index);
+	return r;
 }
 
 uint32_t slots_seal_runs(struct gate_run *runs, uint32_t max)

@@ -2,7 +2,8 @@
 /*
  * The table of interface slots and the list of patches that a transaction collects. Slots
  * are written directly while their page is still writable (boot), later by patches.
- * A slot is free when its `cell` is 0. Slot 0 is never used.
+ * A slot is free when its `cell` is 0. Slot 0 is never used. Where free ones may be is noted
+ * aside, so that taking one does not look at all that are taken.
  */
 #ifndef THESEUS_LOADER_SLOTS_H
 #define THESEUS_LOADER_SLOTS_H
@@ -33,8 +34,8 @@ void slot_change(struct patch_list *list, uint32_t index, struct iface_slot to);
  */
 int slot_take(uint32_t cell, uint64_t ops, uint32_t *ret_index) MUST_USE;
 
-/* What a vacated slot looks like: the next generation, nobody's. */
-struct iface_slot slot_vacant(uint32_t index);
+/* Adds what vacates slot @index: the next generation, nobody's. There must be room for 4. */
+void slot_vacate(struct patch_list *list, uint32_t index);
 
 /* Vacates a slot at once: for one that was taken and never published. */
 int slot_give(uint32_t index);

@@ -20,6 +20,7 @@
 #include "stage.h"
 #include "state.h"
 #include "stubs.h"
+#include "testing/boot.h"
 #include "testing/fake.h"
 #include "testing/world.h"
 
@@ -31,40 +32,8 @@ static const struct edition first = {.with_base = true, .with_user = true};
 
 static void boot(const struct edition *e)
 {
-	struct blob b = world_bundle(e);
-	struct loader_stage *stage;
-
-	fake_start();
 	memset(&report, 0, sizeof(report));
-	assert_int_equal(namespace_create(NULL, 0, 0, &loader_state()->namespace, &report), 0);
-	if (stage_create((struct slice){b.p, b.n}, true, &stage, &report) < 0)
-		fail_msg("%s", report.reasons[0]);
-	assert_int_equal(commit_apply(stage), 0);
-	(void)commit_finalise(stage);
-	free(b.p);
-}
-
-/* Everything that boot() and later swaps made. */
-static void shut_down(void)
-{
-	struct loader_state *s = loader_state();
-
-	for (uint32_t i = 0; i < s->namespace->n_cells; i++) {
-		struct record *r = s->namespace->cells[i];
-
-		machine_unmap(r->regions, LINK_REGIONS);
-		record_free(r);
-	}
-	namespace_free(s->namespace);
-	while (s->stubs) {
-		struct stub_page *page = s->stubs;
-
-		s->stubs = page->next;
-		machine_unmap(&page->region, 1);
-		heap_free(page);
-	}
-	assert_int_equal(fake.blocks, 0);
-	assert_int_equal(fake.pages, s->slot_pages);
+	boot_bundle(world_bundle(e));
 }
 
 static int stage(const struct edition *e, struct loader_stage **ret)
@@ -242,7 +211,7 @@ static void test_boot(void **state)
 	assert_int_equal(loader_locate(cell("base").rodata, &at), -ENOENT);
 	assert_int_equal(loader_locate(0, &at), -ENOENT);
 	assert_int_equal(loader_locate(UINT64_MAX, &at), -ENOENT);
-	shut_down();
+	boot_end();
 }
 
 /* ---- adoption ---- */
@@ -320,7 +289,7 @@ static void test_adopt(void **state)
 		.with_base = true, .wait_plain = true, .without_number = true, .shift = 32});
 	check_links();
 	assert_int_equal(fake_read(cell("base").state, 1), 77);
-	shut_down();
+	boot_end();
 	free(b.p);
 }
 
@@ -433,7 +402,7 @@ static void test_swap(void **state)
 	assert_int_equal(fake.blocks, snapshot.blocks);
 	assert_int_equal(fake.pages, snapshot.pages);
 	drop_snapshot(&snapshot);
-	shut_down();
+	boot_end();
 }
 
 /* Both cells at once, and the user alone: whoever refers to whom, links are right. */
@@ -452,7 +421,7 @@ static void test_swap_others(void **state)
 		.with_base = true, .with_user = true, .version = "3.0.0", .shift = 128});
 	check_links();
 	assert_int_equal(loader_generation(), 2);
-	shut_down();
+	boot_end();
 }
 
 static void test_thousand_swaps(void **state)
@@ -472,7 +441,7 @@ static void test_thousand_swaps(void **state)
 	assert_int_equal(loader_generation(), 1000);
 	assert_int_equal(fake.blocks, blocks);
 	assert_int_equal(fake.pages, pages);
-	shut_down();
+	boot_end();
 }
 
 /* All that tasks may be in is still there and found, but not what runs. */
@@ -519,7 +488,7 @@ static void test_quarantine(void **state)
 	assert_false(fake_is_mapped(old.text));
 	assert_int_equal(fake.blocks, blocks);
 	assert_int_equal(fake.pages, pages);
-	shut_down();
+	boot_end();
 }
 
 /* What is in quarantine calls what it was linked to, so that stays for as long. */
@@ -544,7 +513,7 @@ static void test_quarantine_needs(void **state)
 	assert_false(loader_stage_needed(base));
 	(void)loader_stage_finalise(base);
 	check_links();
-	shut_down();
+	boot_end();
 }
 
 /* A stub that leaves with its export is not given to another while somebody is in it. */
@@ -567,10 +536,10 @@ static void test_quarantine_stub(void **state)
 	assert_int_equal(loader_stage_old_range(s, 2, &start, &end), 0);
 	assert_int_equal(start, stub);
 	assert_int_equal(loader_stage_old_range(s, 3, &start, &end), -ENOENT);
-	assert_true(stub_locate(window_at(stub), &unused));
+	assert_true(stub_locate(window_at(stub), &unused, &unused));
 	(void)loader_stage_finalise(s);
-	assert_false(stub_locate(window_at(stub), &unused));
-	shut_down();
+	assert_false(stub_locate(window_at(stub), &unused, &unused));
+	boot_end();
 }
 
 /* What was taken back may have been entered meanwhile: it goes when it was left. */
@@ -605,7 +574,7 @@ static void test_revert_and_quarantine(void **state)
 	assert_int_equal(fake.pages, snapshot.pages);
 	check_links();
 	drop_snapshot(&snapshot);
-	shut_down();
+	boot_end();
 }
 
 static void test_revert(void **state)
@@ -632,7 +601,7 @@ static void test_revert(void **state)
 	assert_int_equal(fake.blocks, snapshot.blocks);
 	assert_int_equal(fake.pages, snapshot.pages);
 	drop_snapshot(&snapshot);
-	shut_down();
+	boot_end();
 }
 
 /* A commit of several batches of patches, each of which fails once. */
@@ -674,7 +643,7 @@ static void test_patch_failures(void **state)
 	assert_int_equal(loader_stage_commit(s), 0);
 	(void)loader_stage_finalise(s);
 	drop_snapshot(&snapshot);
-	shut_down();
+	boot_end();
 }
 
 /* Somebody changed the text meanwhile: the commit sees it and changes nothing. */
@@ -695,14 +664,14 @@ static void test_stale_text(void **state)
 	assert_int_equal(loader_generation(), 0);
 	loader_stage_drop(s);
 	drop_snapshot(&snapshot);
-	shut_down();
+	boot_end();
 }
 
 static uint32_t stub_pages(void)
 {
 	uint32_t n = 0;
 
-	for (const struct stub_page *p = loader_state()->stubs; p; p = p->next)
+	for (const struct stub_block *p = loader_state()->stubs; p; p = p->next)
 		n++;
 	return n;
 }
@@ -737,7 +706,7 @@ static void sweep(int64_t *counter, const struct edition *e)
 	assert_int_equal(fake.blocks, snapshot.blocks + stub_pages() - 1);
 	swap(e);
 	drop_snapshot(&snapshot);
-	shut_down();
+	boot_end();
 }
 
 static void test_stage_failures(void **state)
@@ -775,7 +744,7 @@ static void test_provides(void **state)
 	swap(&(struct edition){.with_base = true, .version = "3"});
 	assert_int_equal(iface_find("number_ops", "base", &again), 0);
 	assert_true(again.slot != h.slot || again.generation != h.generation);
-	shut_down();
+	boot_end();
 }
 
 static void test_slot_pages(void **state)
@@ -794,7 +763,7 @@ static void test_slot_pages(void **state)
 	assert_int_equal(slot_give(index), 0);
 	assert_int_equal(slot_take(1, 0, &index), 0);
 	assert_int_equal(slot_read(index).generation, 2);
-	shut_down();
+	boot_end();
 }
 
 static struct {
@@ -857,7 +826,7 @@ static void test_stubs(void **state)
 	run_stub(window_addr(wait->stub_at), 0, 1);
 	run_stub(window_addr(rest->stub_at), -ERESTART_CELL, 3);
 	run_stub(window_addr(rest->stub_at), 0xfffffe00, 1);
-	shut_down();
+	boot_end();
 }
 
 static void test_stub_swaps(void **state)
@@ -877,7 +846,7 @@ static void test_stub_swaps(void **state)
 	assert_int_equal(other, stub);
 	assert_int_equal(stub_pages(), 1);
 	run_stub(other, -ERESTART_CELL, 3);
-	shut_down();
+	boot_end();
 }
 
 /* ---- cells that come and go ---- */
@@ -907,7 +876,7 @@ static void test_new_and_gone(void **state)
 	assert_int_equal(loader_cell_find("other", &other), -ENOENT);
 	assert_int_equal(slot_read(other.ref.id).cell, 0);
 	assert_int_equal(fake.pages, pages);
-	shut_down();
+	boot_end();
 }
 
 /* ---- refusals ---- */
@@ -971,7 +940,7 @@ static void test_refusals(void **state)
 	refuse(&(struct edition){.obsolete = "nobody"}, -EPERM, "bad-manifest", "is not there");
 	refuse(&(struct edition){.with_base = true, .obsolete = "base"}, -EPERM, "bad-manifest",
 	       "the same bundle brings it");
-	shut_down();
+	boot_end();
 }
 
 static void test_all_reasons(void **state)
@@ -989,7 +958,7 @@ static void test_all_reasons(void **state)
 			       &s),
 			 -EPERM);
 	assert_int_equal(report.n_reasons, 4);
-	shut_down();
+	boot_end();
 }
 
 static void test_no_bundle(void **state)
@@ -1011,7 +980,7 @@ static void test_no_bundle(void **state)
 	assert_int_equal(loader_stage_create(ar.p, ar.n, &s, &report), -EINVAL);
 	assert_string_equal(report.code, "bad-manifest");
 	free(ar.p);
-	shut_down();
+	boot_end();
 }
 
 static void test_busy(void **state)
@@ -1031,7 +1000,7 @@ static void test_busy(void **state)
 	assert_string_equal(report.code, "stale-stage");
 	(void)loader_stage_finalise(second);
 	check_links();
-	shut_down();
+	boot_end();
 }
 
 /* ---- restart ---- */
@@ -1079,7 +1048,7 @@ static void test_restart(void **state)
 	assert_ptr_equal(wait_ops(base), ops);
 	assert_int_equal(fake.blocks, blocks);
 	loader_restart_drop(NULL);
-	shut_down();
+	boot_end();
 }
 
 /* The state that a cell was linked with comes back, also in a version that took one over. */
@@ -1107,7 +1076,7 @@ static void test_restart_initial(void **state)
 		(void)loader_stage_finalise(s);
 		assert_int_equal(fake_read(at, 8), 99);
 	}
-	shut_down();
+	boot_end();
 }
 
 static void test_restart_refusals(void **state)
@@ -1142,7 +1111,7 @@ static void test_restart_refusals(void **state)
 	loader_restart_drop(restart);
 	assert_ptr_equal(wait_ops(loader_state()->namespace->cells[0]), ops);
 	assert_int_equal(fake.blocks, blocks);
-	shut_down();
+	boot_end();
 }
 
 int main(void)

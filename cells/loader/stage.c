@@ -109,13 +109,11 @@ int stage_open_cell(const struct archive *archive, bool hash, struct staged_cell
 	return r;
 }
 
-static struct record *find_old(const struct namespace *ns, const struct manifest_cell *m)
+static struct record *find_old(const struct namespace *ns, struct slice name)
 {
-	for (uint32_t i = 0; i < ns->n_cells; i++) {
-		if (slice_is(m->name, ns->cells[i]->name))
-			return ns->cells[i];
-	}
-	return NULL;
+	uint32_t index = namespace_find_cell(ns, name);
+
+	return index == NAMESPACE_NONE ? NULL : ns->cells[index];
 }
 
 /* Opens all cells, so that all reasons are known. Result: 0, -EINVAL, -ENOMEM. */
@@ -134,7 +132,7 @@ static int open_cells(struct loader_stage *stage, const struct archive *archive,
 		int r;
 
 		cell->manifest = m;
-		cell->old = find_old(stage->before, &m);
+		cell->old = find_old(stage->before, m.name);
 		if (stage->boot && cell->old)
 			continue; /* the seed linked it, and the loader adopted it */
 		stage->n_cells++;
@@ -158,18 +156,21 @@ static int open_obsoletes(struct loader_stage *stage, const struct manifest *man
 	if (!stage->gone)
 		return -ENOMEM;
 	while (manifest_next_obsolete(manifest, &at, &name)) {
-		struct manifest_cell key = {.name = name};
-		struct record *old = find_old(stage->before, &key);
-		bool comes_back = false;
+		struct record *old = find_old(stage->before, name);
+		bool comes_back = false, twice = false;
 
 		for (uint32_t i = 0; i < stage->n_cells; i++)
 			comes_back |= slice_equal(stage->cells[i].manifest.name, name);
-		if (old && !comes_back) {
+		for (uint32_t i = 0; i < stage->n_gone; i++)
+			twice |= stage->gone[i] == old;
+		if (old && !comes_back && !twice) {
 			stage->gone[stage->n_gone++] = old;
 			continue;
 		}
 		report_add(report, "bad-manifest", "%.*s is to leave, but %s", SLICE_ARG(name),
-			   old ? "the same bundle brings it" : "is not there");
+			   !old    ? "is not there"
+			   : twice ? "is named twice"
+				   : "the same bundle brings it");
 		error = -EPERM;
 	}
 	return error;
@@ -201,40 +202,45 @@ static int check_states(const struct loader_stage *stage, struct loader_report *
 	return error;
 }
 
-/* The cells of the generation to be: replaced ones in their place, new ones at the end. */
-static uint32_t list_after(const struct loader_stage *stage,
-			   struct record *ret[2 * LOADER_CELLS_MAX])
+/*
+ * The cells of the generation to be: replaced ones in their place, new ones at the end. @ret has
+ * room for those of before and of the bundle. Result: how many.
+ */
+static uint32_t list_after(const struct loader_stage *stage, struct record **ret)
 {
+	const struct namespace *before = stage->before;
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < stage->before->n_cells; i++) {
-		struct record *r = stage->before->cells[i];
-		bool gone = false;
-
-		for (uint32_t j = 0; j < stage->n_gone; j++)
-			gone |= stage->gone[j] == r;
-		for (uint32_t j = 0; j < stage->n_cells; j++) {
-			if (stage->cells[j].old == r)
-				r = stage->cells[j].new;
-		}
-		if (!gone)
-			ret[n++] = r;
+	for (uint32_t i = 0; i < before->n_cells; i++)
+		ret[i] = before->cells[i];
+	for (uint32_t i = 0; i < stage->n_gone; i++)
+		ret[namespace_index_of(before, stage->gone[i])] = NULL;
+	for (uint32_t i = 0; i < stage->n_cells; i++) {
+		if (stage->cells[i].old)
+			ret[namespace_index_of(before, stage->cells[i].old)] = stage->cells[i].new;
 	}
-	for (uint32_t j = 0; j < stage->n_cells; j++) {
-		if (!stage->cells[j].old)
-			ret[n++] = stage->cells[j].new;
+	for (uint32_t i = 0; i < before->n_cells; i++) {
+		if (ret[i])
+			ret[n++] = ret[i];
+	}
+	for (uint32_t i = 0; i < stage->n_cells; i++) {
+		if (!stage->cells[i].old)
+			ret[n++] = stage->cells[i].new;
 	}
 	return n;
 }
 
 static int check(struct loader_stage *stage, struct loader_report *report)
 {
-	struct record *cells[2 * LOADER_CELLS_MAX];
-	uint32_t n = list_after(stage, cells);
-	int states = check_states(stage, report);
+	uint32_t max = stage->before->n_cells + stage->n_cells;
+	struct record **cells = alloc_zeroed(max * sizeof(*cells));
+	int states = check_states(stage, report), r = -ENOMEM;
 	uint64_t generation = stage->before->generation + !stage->boot;
-	int r = namespace_create(cells, n, generation, &stage->after, report);
 
+	if (cells)
+		r = namespace_create(cells, list_after(stage, cells), generation, &stage->after,
+				     report);
+	heap_free(cells);
 	for (uint32_t i = 0; i < stage->n_cells; i++)
 		stage->cells[i].new->generation = generation;
 	return r < 0 ? r : states;
@@ -482,6 +488,9 @@ static int build(struct loader_stage *stage, struct slice bundle, struct loader_
 	r = map_regions(stage);
 	if (r == 0)
 		r = take_all_slots(stage);
+	if (r == -ENOSPC)
+		report_add(report, "too-many-tables",
+			   "%u slots for cells and tables are not enough", IFACE_SLOTS);
 	if (stage->boot)
 		loader_mark("map", "");
 	if (r == 0)
@@ -493,7 +502,7 @@ static int build(struct loader_stage *stage, struct slice bundle, struct loader_
 	if (r == 0 && !stage->boot)
 		r = finalise_check(stage, report);
 	if (r == 0)
-		namespace_sort(stage->after);
+		namespace_settle(stage->after);
 	if (stage->boot)
 		loader_mark("seal", "");
 	return r;

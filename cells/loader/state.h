@@ -14,6 +14,7 @@ struct loader_mark {
 };
 
 SPINLOCK_ROLE(loader_names);
+SPINLOCK_ROLE(loader_slots);
 
 /*
  * A commit happens while every other CPU is parked at mask depth 0, so whoever holds the
@@ -23,6 +24,7 @@ SPINLOCK_ROLE(loader_names);
 struct loader_state {
 	struct spinlock lock;        /* loader_names: keeps the namespace while it is read */
 	struct namespace *namespace; /* what runs */
+	struct namespace *spare;    /* memory for the next one: namespace_free() */
 	struct namespace *retiring; /* after a commit, until it is finalised: for loader_locate() */
 	/* the one that exists */
 	struct loader_stage *stage GUARDED_BY(loader_names);
@@ -33,7 +35,13 @@ struct loader_state {
 	uint32_t busy;              /* a stage exists or is being made */
 	uint32_t slot_pages;        /* of IFACE_TABLE that are mapped */
 	uint32_t slot_pages_sealed;
-	struct stub_page *stubs;
+	/* loader_slots: what is in quarantine may give slots and stubs while a stage takes some */
+	struct spinlock slots_lock;
+	uint32_t slot_bit_pages GUARDED_BY(loader_slots);    /* that slots_maybe_free has bits for */
+	uint64_t *slots_maybe_free GUARDED_BY(loader_slots); /* slots.c; owned */
+	struct stub_block *stubs; /* newest first */
+	uint32_t n_stubs;         /* that there is room for */
+	uint32_t n_stubs_free GUARDED_BY(loader_slots);
 	uint32_t n_marks;
 	struct loader_mark marks[LOADER_MARKS_MAX];
 };

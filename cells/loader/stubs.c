@@ -17,46 +17,48 @@ extern const uint8_t loader_stub_slot[] __attribute__((visibility("hidden")));
 extern const uint8_t loader_stub_width[] __attribute__((visibility("hidden")));
 extern const uint8_t loader_stub_end[] __attribute__((visibility("hidden")));
 
-static uint32_t count_free(void)
+/* Room for @n stubs at least, none of them made. */
+static int add_block(uint32_t n)
 {
-	uint32_t n = 0;
-
-	for (const struct stub_page *p = loader_state()->stubs; p; p = p->next) {
-		for (uint32_t i = 0; i < STUBS_PER_PAGE; i++)
-			n += !p->used[i];
-	}
-	return n;
-}
-
-static int add_page(void)
-{
-	struct stub_page *p = heap_alloc(CELL_SELF, sizeof(*p));
+	struct loader_state *s = loader_state();
+	uint32_t pages = (n + STUBS_PER_PAGE - 1) / STUBS_PER_PAGE;
+	uint32_t stubs = pages * (uint32_t)STUBS_PER_PAGE;
+	struct stub_block *b = heap_alloc(CELL_SELF, sizeof(*b) + stubs * sizeof(b->stubs[0]));
 	struct record_region *region;
 	int r;
 
-	if (!p)
+	if (!b)
 		return -ENOMEM;
-	memset(p, 0, sizeof(*p));
-	p->region.bytes = PAGE_SIZE;
-	region = &p->region;
+	*b = (struct stub_block){.region.bytes = pages * PAGE_SIZE, .n = stubs, .first_free = 1};
+	region = &b->region;
 	r = machine_map(&region, 1);
 	if (r < 0) {
-		heap_free(p);
+		heap_free(b);
 		return r;
 	}
-	memset(machine_bytes(p->region.at), INT3, PAGE_SIZE);
-	p->next = loader_state()->stubs;
-	loader_state()->stubs = p;
+	memset(machine_bytes(b->region.at), INT3, b->region.bytes);
+	for (uint32_t i = 0; i < stubs; i++)
+		b->stubs[i] = i + 1 < stubs ? i + 2 : 0;
+	b->next = s->stubs;
+	s->n_stubs += stubs;
+	spin_lock_as(&s->slots_lock, loader_slots);
+	__atomic_store_n(&s->stubs, b, __ATOMIC_RELEASE);
+	s->n_stubs_free += stubs;
+	spin_unlock_as(&s->slots_lock, loader_slots);
 	return 0;
 }
 
 int stubs_reserve(uint32_t n)
 {
-	int r = 0;
+	struct loader_state *s = loader_state();
+	uint32_t free;
 
-	while (r == 0 && count_free() < n)
-		r = add_page();
-	return r;
+	spin_lock_as(&s->slots_lock, loader_slots);
+	free = s->n_stubs_free; /* nobody else takes any */
+	spin_unlock_as(&s->slots_lock, loader_slots);
+	if (n <= free)
+		return 0;
+	return add_block(n - free > s->n_stubs ? n - free : s->n_stubs);
 }
 
 /* "int (…)" returns in eax; the upper half of rax is then anything. */
@@ -77,13 +79,13 @@ static void build(uint8_t code[STUB_BYTES], uint32_t at, uint32_t slot, const ch
 	code[loader_stub_width - loader_stub] = returns_int(signature) ? REX : REX_W;
 }
 
-static int write(const struct stub_page *p, uint32_t at, const uint8_t code[STUB_BYTES])
+static int write(const struct stub_block *b, uint32_t at, const uint8_t code[STUB_BYTES])
 {
 	struct gate_patch patches[STUB_BYTES / 4];
 	struct patch_list list = {patches, 0, ARRAY_SIZE(patches)};
 	uint8_t *bytes = machine_bytes(at);
 
-	if (!p->sealed) {
+	if (!b->sealed) {
 		memcpy(bytes, code, STUB_BYTES);
 		return 0;
 	}
@@ -97,53 +99,104 @@ static int write(const struct stub_page *p, uint32_t at, const uint8_t code[STUB
 	return machine_patch(patches, list.n);
 }
 
+/* Where stub @i of @b is. They do not straddle pages. */
+static uint32_t place_of(const struct stub_block *b, uint32_t i)
+{
+	return b->region.at + i / (uint32_t)STUBS_PER_PAGE * (uint32_t)PAGE_SIZE +
+	       i % (uint32_t)STUBS_PER_PAGE * STUB_BYTES;
+}
+
+/* A block with a stub that nobody has, which is taken: its index is *@ret_i. NULL: there is none.
+ */
+static struct stub_block *take(uint32_t *ret_i)
+{
+	struct loader_state *s = loader_state();
+	struct stub_block *b;
+
+	spin_lock_as(&s->slots_lock, loader_slots);
+	for (b = s->stubs; b && b->first_free == 0;)
+		b = b->next;
+	if (b) {
+		*ret_i = b->first_free - 1;
+		b->first_free = b->stubs[*ret_i];
+		s->n_stubs_free--;
+	}
+	spin_unlock_as(&s->slots_lock, loader_slots);
+	return b;
+}
+
+static void give(struct stub_block *b, uint32_t i)
+{
+	struct loader_state *s = loader_state();
+
+	spin_lock_as(&s->slots_lock, loader_slots);
+	__atomic_store_n(&b->stubs[i], b->first_free, __ATOMIC_RELEASE);
+	b->first_free = i + 1;
+	s->n_stubs_free++;
+	spin_unlock_as(&s->slots_lock, loader_slots);
+}
+
 int stub_make(uint32_t slot, const char *signature, uint32_t *ret_at)
 {
 	uint8_t code[STUB_BYTES];
+	struct stub_block *b;
+	uint32_t at, i;
+	int r;
 
-	for (struct stub_page *p = loader_state()->stubs; p; p = p->next) {
-		for (uint32_t i = 0; i < STUBS_PER_PAGE; i++) {
-			uint32_t at = p->region.at + i * STUB_BYTES;
-			int r;
-
-			if (p->used[i])
-				continue;
-			build(code, at, slot, signature);
-			r = write(p, at, code);
-			if (r < 0)
-				return r;
-			p->used[i] = 1;
-			*ret_at = at;
-			return 0;
-		}
+	b = take(&i);
+	if (!b)
+		return -ENOSPC;
+	at = place_of(b, i);
+	build(code, at, slot, signature);
+	r = write(b, at, code);
+	if (r < 0) {
+		give(b, i);
+		return r;
 	}
-	return -ENOSPC;
+	__atomic_store_n(&b->stubs[i], STUB_USED | slot, __ATOMIC_RELEASE);
+	*ret_at = at;
+	return 0;
 }
 
-static struct stub_page *page_of(uint32_t at)
+/* The block that @at lies in, and the stub; NULL: in none. */
+static struct stub_block *find(uint32_t at, uint32_t *ret_i)
 {
-	struct stub_page *p = loader_state()->stubs;
+	struct stub_block *b = __atomic_load_n(&loader_state()->stubs, __ATOMIC_ACQUIRE);
+	uint32_t offset;
 
-	while (p && (at < p->region.at || at - p->region.at >= STUBS_PER_PAGE * STUB_BYTES))
-		p = p->next;
-	return p;
+	while (b && (at < b->region.at || at - b->region.at >= b->region.bytes))
+		b = b->next;
+	if (!b)
+		return NULL;
+	offset = (at - b->region.at) % (uint32_t)PAGE_SIZE;
+	if (offset >= STUBS_PER_PAGE * STUB_BYTES)
+		return NULL;
+	*ret_i = (at - b->region.at) / (uint32_t)PAGE_SIZE * (uint32_t)STUBS_PER_PAGE +
+		 offset / STUB_BYTES;
+	return b;
 }
 
 void stub_give(uint32_t at)
 {
-	struct stub_page *p = page_of(at);
+	struct stub_block *b;
+	uint32_t i;
 
-	if (p)
-		p->used[(at - p->region.at) / STUB_BYTES] = 0;
+	b = find(at, &i);
+	if (b)
+		give(b, i);
 }
 
-bool stub_locate(uint32_t at, uint32_t *ret_start)
+bool stub_locate(uint32_t at, uint32_t *ret_start, uint32_t *ret_slot)
 {
-	const struct stub_page *p = page_of(at);
+	const struct stub_block *b;
+	uint32_t i, stub;
 
-	if (!p || !p->used[(at - p->region.at) / STUB_BYTES])
+	b = find(at, &i);
+	stub = b ? __atomic_load_n(&b->stubs[i], __ATOMIC_ACQUIRE) : 0;
+	if (!(stub & STUB_USED))
 		return false;
-	*ret_start = at - (at - p->region.at) % STUB_BYTES;
+	*ret_start = place_of(b, i);
+	*ret_slot = stub & ~STUB_USED;
 	return true;
 }
 
@@ -151,12 +204,13 @@ uint32_t stubs_seal_runs(struct gate_run *runs, uint32_t max)
 {
 	uint32_t n = 0;
 
-	for (struct stub_page *p = loader_state()->stubs; p && n < max; p = p->next) {
-		if (p->sealed)
+	for (struct stub_block *b = loader_state()->stubs; b && n < max; b = b->next) {
+		if (b->sealed)
 			continue;
-		runs[n++] = (struct gate_run){
-			.va = window_addr(p->region.at), .pages = 1, .flags = GATE_RUN_TEXT};
-		p->sealed = true;
+		runs[n++] = (struct gate_run){.va = window_addr(b->region.at),
+					      .pages = b->region.bytes / PAGE_SIZE,
+					      .flags = GATE_RUN_TEXT};
+		b->sealed = true;
 	}
 	return n;
 }

@@ -45,11 +45,12 @@ int record_read_fdes(struct record *r, struct loader_report *report)
 static const struct fde *find_in(const struct loader_state *s, uint32_t at)
 {
 	const struct namespace *ns = __atomic_load_n(&s->namespace, __ATOMIC_ACQUIRE);
-	const struct record *r = ns ? namespace_locate(ns, at) : NULL;
+	enum link_region region = LINK_TEXT;
+	const struct record *r = ns ? namespace_locate(ns, at, &region) : NULL;
 
 	ns = __atomic_load_n(&s->retiring, __ATOMIC_ACQUIRE);
 	if (!r && ns)
-		r = namespace_locate(ns, at);
+		r = namespace_locate(ns, at, &region);
 	if (!r)
 		r = quarantine_locate(s, at);
 	return r ? fde_find(r->fdes, r->n_fdes, at) : NULL;
@@ -59,7 +60,7 @@ static int find(uint64_t pc, struct unwind_entry *ret_entry)
 {
 	struct loader_state *s = loader_state();
 	const struct fde *fde;
-	uint32_t at = window_at(pc), start;
+	uint32_t at = window_at(pc), start, slot;
 
 	if (pc < GATE_CELL_WINDOW || pc >= GATE_CELL_WINDOW_END)
 		return -ENOENT;
@@ -68,7 +69,7 @@ static int find(uint64_t pc, struct unwind_entry *ret_entry)
 	if (fde) {
 		*ret_entry = (struct unwind_entry){(void *)(uintptr_t)window_addr(fde->entry),
 						   window_addr(fde->at)};
-	} else if (stub_locate(at, &start)) {
+	} else if (stub_locate(at, &start, &slot)) {
 		/* every copy is described by the template's entry, moved to where it begins */
 		fde = find_in(s, window_at((uintptr_t)loader_stub));
 		if (fde)

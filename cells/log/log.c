@@ -68,13 +68,7 @@ static void name_of(struct cell_ref cell, char name[CELL_NAME_MAX])
 {
 	struct loader_cell c;
 
-	for (uint32_t i = 0; loader_cell_at(i, &c) == 0; i++) {
-		if (c.ref.id == cell.id) {
-			strlcpy(name, c.name, CELL_NAME_MAX);
-			return;
-		}
-	}
-	strlcpy(name, "-", CELL_NAME_MAX);
+	strlcpy(name, loader_cell_of(cell, &c) == 0 ? c.name : "-", CELL_NAME_MAX);
 }
 
 static void write_line(const char *line, size_t size, int n)

@@ -33,13 +33,8 @@ static void owner_name(struct cell_ref owner, char ret_name[CELL_NAME_MAX])
 {
 	struct loader_cell cell;
 
-	for (uint32_t i = 0; loader_cell_at(i, &cell) == 0; i++) {
-		if (cell.ref.id == owner.id) {
-			snprintf(ret_name, CELL_NAME_MAX, "%s", cell.name);
-			return;
-		}
-	}
-	snprintf(ret_name, CELL_NAME_MAX, "-");
+	snprintf(ret_name, CELL_NAME_MAX, "%s",
+		 loader_cell_of(owner, &cell) == 0 ? cell.name : "-");
 }
 
 /* A row, and what is said when more follow. */

@@ -19,7 +19,7 @@
 #include "../state.h"
 
 #define WINDOW_BYTES (GATE_CELL_WINDOW_END - GATE_CELL_WINDOW)
-#define REGIONS_MAX 4096u
+#define REGIONS_MAX 65536u
 #define FIRST_REGION 0x10000u
 
 struct fake fake;
@@ -33,6 +33,7 @@ static uint8_t pages[WINDOW_BYTES / PAGE_SIZE];
 static struct region {
 	uint32_t at, bytes, generation;
 } regions[REGIONS_MAX];
+static uint32_t space_hint, region_hint; /* nothing below is free */
 
 static bool fails(int64_t *counter)
 {
@@ -74,6 +75,8 @@ void fake_start(void)
 	free_all();
 	memset(pages, 0, sizeof(pages));
 	memset(regions, 0, sizeof(regions));
+	space_hint = FIRST_REGION;
+	region_hint = 0;
 	memset(loader_state(), 0, sizeof(*loader_state()));
 	fake = (struct fake){0};
 	assert_int_equal(gate_map(&run, 1), 1);
@@ -239,23 +242,26 @@ static struct region *find(struct mapped m)
 
 static uint32_t find_space(uint32_t bytes)
 {
-	uint32_t at = FIRST_REGION, run = 0;
+	uint32_t at = space_hint, run = 0;
 
 	while (run < bytes) {
 		run = pages[at / PAGE_SIZE] == PAGE_NONE ? run + PAGE_SIZE : 0;
 		at += PAGE_SIZE;
 	}
+	if (bytes == PAGE_SIZE)
+		space_hint = at;
 	return at - bytes;
 }
 
 static struct mapped publish(uint32_t at, uint32_t bytes)
 {
 	static uint32_t generation;
-	uint32_t slot = 0;
+	uint32_t slot = region_hint;
 
-	while (regions[slot].bytes)
+	while (slot < REGIONS_MAX && regions[slot].bytes)
 		slot++;
 	assert_true(slot < REGIONS_MAX);
+	region_hint = slot + 1;
 	regions[slot] = (struct region){at, bytes, ++generation};
 	return (struct mapped){slot, generation};
 }
@@ -303,6 +309,10 @@ void mapped_drop(struct mapped *region)
 		return;
 	r = find(*region);
 	set_pages(r->at, r->bytes, PAGE_NONE);
+	if (r->at < space_hint)
+		space_hint = r->at;
+	if (r - regions < region_hint)
+		region_hint = (uint32_t)(r - regions);
 	*r = (struct region){0};
 	*region = (struct mapped){0};
 }
@@ -326,7 +336,7 @@ void *heap_alloc(struct cell_ref owner, size_t bytes)
 	struct block *b;
 
 	(void)owner;
-	if (bytes == 0 || bytes > 1 << 20 || fails(&fake.heap_fail_in))
+	if (bytes == 0 || bytes > HEAP_BLOCK_MAX || fails(&fake.heap_fail_in))
 		return NULL;
 	b = malloc(sizeof(*b) + bytes);
 	assert_non_null(b);

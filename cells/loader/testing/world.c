@@ -3,6 +3,7 @@
 
 #include "world.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define TEXT(s) ((char *)(uintptr_t)(s))
@@ -222,6 +223,61 @@ struct blob world_bundle(const struct edition *e)
 		}
 	}
 	for (size_t i = 0; i < m.n_cells; i++)
+		free(objects[i].p);
+	return bundle;
+}
+
+/* text: the function, and a call of base_add at 4; rodata: the table */
+static struct blob crowd_object(const char *name)
+{
+	unsigned text, rodata, add;
+	char table[64];
+	struct build b;
+
+	(void)snprintf(table, sizeof(table), "__provide_crowd_ops__%s", name);
+	build_init(&b);
+	text = build_section(&b, ".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, nops, 16, 16);
+	rodata = build_section(&b, ".rodata", SHT_PROGBITS, SHF_ALLOC, zeros, 16, 8);
+	build_symbol(&b, name, (uint16_t)text, 0, 16, STB_GLOBAL, STT_FUNC);
+	build_symbol(&b, table, (uint16_t)rodata, 0, 8, STB_GLOBAL, STT_OBJECT);
+	add = build_symbol(&b, "base_add", SHN_UNDEF, 0, 0, STB_GLOBAL, STT_NOTYPE);
+	build_rela(&b, text, 4, add, R_X86_64_PLT32, -4);
+	return build_finish(&b);
+}
+
+struct blob world_crowd(unsigned first, unsigned n, bool gone)
+{
+	static char names[WORLD_CROWD_MAX][32], tables[WORLD_CROWD_MAX][64];
+	static struct lists lists[WORLD_CROWD_MAX];
+	static Theseus__Cell cells[WORLD_CROWD_MAX], *list[WORLD_CROWD_MAX];
+	Theseus__Manifest m = THESEUS__MANIFEST__INIT;
+	char *obsoletes[WORLD_CROWD_MAX], *seeks = TEXT("number_ops");
+	struct blob objects[WORLD_CROWD_MAX], bundle;
+
+	memset(lists, 0, sizeof(lists));
+	memset(nops, 0x90, sizeof(nops));
+	for (unsigned i = 0; i < n; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "crowd_%05u", first + i);
+		(void)snprintf(tables[i], sizeof(tables[i]), "__provide_crowd_ops__%s", names[i]);
+		obsoletes[i] = names[i];
+		list[i] = &cells[i];
+		if (gone)
+			continue;
+		objects[i] = crowd_object(names[i]);
+		build_cell(&cells[i], names[i], "1.0.0", objects[i]);
+		add_export(&cells[i], &lists[i], names[i], 21, "int (int)", false);
+		add_import(&cells[i], &lists[i], "base_add", WORLD_ADD_ABI);
+		add_provide(&cells[i], &lists[i], "crowd_ops", names[i], tables[i], 22);
+		cells[i].consumes = &seeks;
+		cells[i].n_consumes = 1;
+	}
+	m.format = 1;
+	m.cells = list;
+	m.n_cells = gone ? 0 : n;
+	m.obsoletes = obsoletes;
+	m.n_obsoletes = gone ? n : 0;
+	bundle = build_bundle(&m, objects);
+	for (unsigned i = 0; i < m.n_cells; i++)
 		free(objects[i].p);
 	return bundle;
 }

@@ -41,4 +41,12 @@ struct edition {
 
 struct blob world_bundle(const struct edition *e);
 
+/*
+ * A bundle of @n <= WORLD_CROWD_MAX cells, crowd_00000 and on from @first; with @gone of their
+ * names, to leave. Each exports a function of its name, calls base_add, provides crowd_ops under
+ * its name and looks up number_ops.
+ */
+#define WORLD_CROWD_MAX 64u
+struct blob world_crowd(unsigned first, unsigned n, bool gone);
+
 #endif

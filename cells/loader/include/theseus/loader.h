@@ -59,8 +59,12 @@ struct loader_cell {
 
 /* Copies the record of the cell named @name. Result: 0, -ENOENT. */
 int loader_cell_find(const char *name, struct loader_cell *ret_cell) MUST_USE;
+/* The same of the cell that @ref names. */
+int loader_cell_of(struct cell_ref ref, struct loader_cell *ret_cell) MUST_USE;
 /* The @index-th cell in link order, 0..; -ENOENT past the end. */
 int loader_cell_at(uint32_t index, struct loader_cell *ret_cell) MUST_USE;
+/* How many there are. */
+uint32_t loader_cell_count(void);
 /*
  * The @index-th cell that no generation has any more and that is mapped because tasks are still
  * in it; -ENOENT past the end.
@@ -90,7 +94,10 @@ struct loader_dep {
 	uint32_t n_symbols;
 	char symbols[8][CELL_SYMBOL_MAX]; /* the first eight */
 };
-/* @index-th dependency of @name (@reverse: dependent on it); -ENOENT past the end. */
+/*
+ * @index-th dependency of @name (@reverse: dependent on it), links before interfaces; -ENOENT past
+ * the end.
+ */
 int loader_dep_at(const char *name, bool reverse, uint32_t index,
 		  struct loader_dep *ret_dep) MUST_USE;
 
