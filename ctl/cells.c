@@ -3,6 +3,7 @@
 #include "cells.h"
 
 #include <errno.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,10 +12,115 @@
 #include "render.h"
 #include "util.h"
 
-#define DOT_CELLS_MAX 1024
+#define ANSWERS_MAX 1024 /* that a guest may give to one question: each holds some of the rows */
+#define AGAIN_MAX 16     /* swaps that may come between them */
+
+/* ---- answers that come in parts ---- */
+
+struct parts {
+	Theseus__Response__BodyCase body;
+	uint32_t (*next)(const Theseus__Response *part);
+	uint64_t (*generation)(const Theseus__Response *part);
+	/* Moves the rows of @part behind those of @all. Result: 0, -ENOMEM. */
+	int (*join)(Theseus__Response *all, Theseus__Response *part);
+};
+
+/* Moves the @n rows at @from; whoever frees the messages frees each row once. */
+static int move_rows(void *from, size_t *n, size_t bytes, void **to, size_t *n_to)
+{
+	char *rows;
+
+	if (*n == 0)
+		return 0;
+	rows = reallocarray(*to, *n_to + *n, bytes);
+	if (!rows)
+		return -ENOMEM;
+	memcpy(rows + *n_to * bytes, from, *n * bytes);
+	*to = rows;
+	*n_to += *n;
+	*n = 0;
+	return 0;
+}
+
+/* What is listed before and after a swap does not fit together: -EAGAIN. */
+static int get_once(struct client *cl, const Theseus__Request *req, uint32_t *from,
+		    const struct parts *how, Theseus__Response **ret_response)
+{
+	CLEANUP_RESPONSE Theseus__Response *all = NULL;
+	int r = 0;
+
+	*from = 0;
+	for (unsigned i = 0; i < ANSWERS_MAX; i++) {
+		CLEANUP_RESPONSE Theseus__Response *part = NULL;
+		uint32_t next;
+
+		r = client_call(cl, req, 0, how->body, &part);
+		if (r)
+			return r;
+		next = how->next(part);
+		if (all && how->generation(all) != how->generation(part))
+			return -EAGAIN;
+		if (all && how->join(all, part) < 0)
+			return client_fail(cl, -ENOMEM, 0);
+		if (!all) {
+			all = part;
+			part = NULL;
+		}
+		if (!next) {
+			*ret_response = all;
+			all = NULL;
+			return 0;
+		}
+		if (next <= *from)
+			break;
+		*from = next;
+	}
+	return client_fail(cl, -EPROTO, 0); /* it does not come to an end */
+}
+
+static int get_all(struct client *cl, const Theseus__Request *req, uint32_t *from,
+		   const struct parts *how, Theseus__Response **ret_response)
+{
+	int r = -EAGAIN;
+
+	for (unsigned i = 0; i < AGAIN_MAX && r == -EAGAIN; i++)
+		r = get_once(cl, req, from, how, ret_response);
+	if (r == -EAGAIN)
+		return ctl_error(cl->ctl, CTL_FAILED, "changing",
+				 "cells are swapped faster than they can be listed");
+	return r;
+}
+
+/* ---- cells ---- */
+
+static uint32_t cells_next(const Theseus__Response *part)
+{
+	return part->cells->next;
+}
+
+static uint64_t cells_generation(const Theseus__Response *part)
+{
+	return part->cells->generation;
+}
+
+static int cells_join(Theseus__Response *all, Theseus__Response *part)
+{
+	Theseus__CellsReply *to = all->cells, *from = part->cells;
+	void *cells = to->cells, *quarantined = to->quarantined;
+	int r = move_rows(from->cells, &from->n_cells, sizeof(*from->cells), &cells, &to->n_cells);
+
+	if (!r)
+		r = move_rows(from->quarantined, &from->n_quarantined, sizeof(*from->quarantined),
+			      &quarantined, &to->n_quarantined);
+	to->cells = cells;
+	to->quarantined = quarantined;
+	return r;
+}
 
 int cells_get(struct client *cl, const char *name, Theseus__Response **ret_response)
 {
+	static const struct parts how = {THESEUS__RESPONSE__BODY_CELLS, cells_next,
+					 cells_generation, cells_join};
 	Theseus__Request req = THESEUS__REQUEST__INIT;
 	Theseus__CellsGet get;
 
@@ -22,7 +128,7 @@ int cells_get(struct client *cl, const char *name, Theseus__Response **ret_respo
 	get.name = (char *)(uintptr_t)(name ? name : "");
 	req.body_case = THESEUS__REQUEST__BODY_CELLS;
 	req.cells = &get;
-	return client_call(cl, &req, 0, THESEUS__RESPONSE__BODY_CELLS, ret_response);
+	return get_all(cl, &req, &get.from, &how, ret_response);
 }
 
 static int open_reading(struct ctl *c, struct target *target, struct client **ret_client)
@@ -72,9 +178,33 @@ int cmd_cell_show(struct ctl *c, int argc, char **argv)
 	return 0;
 }
 
+/* ---- dependencies ---- */
+
+static uint32_t deps_next(const Theseus__Response *part)
+{
+	return part->cell_deps->next;
+}
+
+static uint64_t deps_generation(const Theseus__Response *part)
+{
+	return part->cell_deps->generation;
+}
+
+static int deps_join(Theseus__Response *all, Theseus__Response *part)
+{
+	Theseus__CellDepsReply *to = all->cell_deps, *from = part->cell_deps;
+	void *deps = to->deps;
+	int r = move_rows(from->deps, &from->n_deps, sizeof(*from->deps), &deps, &to->n_deps);
+
+	to->deps = deps;
+	return r;
+}
+
 static int deps_get(struct client *cl, const char *name, bool reverse,
 		    Theseus__Response **ret_response)
 {
+	static const struct parts how = {THESEUS__RESPONSE__BODY_CELL_DEPS, deps_next,
+					 deps_generation, deps_join};
 	Theseus__Request req = THESEUS__REQUEST__INIT;
 	Theseus__CellDeps get;
 
@@ -83,25 +213,51 @@ static int deps_get(struct client *cl, const char *name, bool reverse,
 	get.reverse = reverse;
 	req.body_case = THESEUS__REQUEST__BODY_CELL_DEPS;
 	req.cell_deps = &get;
-	return client_call(cl, &req, 0, THESEUS__RESPONSE__BODY_CELL_DEPS, ret_response);
+	return get_all(cl, &req, &get.from, &how, ret_response);
 }
 
 /* The cells of a graph in the order in which they were reached; each is asked for once. */
 struct graph {
-	char *names[DOT_CELLS_MAX];
-	size_t n;
+	char **names;
+	size_t n, max;
+	void *seen; /* tsearch() of them */
 };
 
-static void graph_add(struct graph *g, const char *name)
+static int compare_names(const void *a, const void *b)
 {
-	for (size_t i = 0; i < g->n; i++)
-		if (!strcmp(g->names[i], name))
-			return;
-	if (g->n == DOT_CELLS_MAX)
-		return;
-	g->names[g->n] = strdup(name);
-	if (g->names[g->n])
-		g->n++;
+	return strcmp(a, b);
+}
+
+/* Result: 0, -ENOMEM. */
+static int graph_add(struct graph *g, const char *name)
+{
+	char *copy;
+
+	if (tfind(name, &g->seen, compare_names))
+		return 0;
+	if (g->n == g->max) {
+		size_t max = g->max ? 2 * g->max : 64;
+		char **names = reallocarray(g->names, max, sizeof(*names));
+
+		if (!names)
+			return -ENOMEM;
+		g->names = names;
+		g->max = max;
+	}
+	copy = strdup(name);
+	if (!copy)
+		return -ENOMEM;
+	g->names[g->n++] = copy;
+	return tsearch(copy, &g->seen, compare_names) ? 0 : -ENOMEM;
+}
+
+static void graph_done(struct graph *g)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		(void)tdelete(g->names[i], &g->seen, compare_names);
+		free(g->names[i]);
+	}
+	free(g->names);
 }
 
 /* A Graphviz identifier of a name that a guest made up. */
@@ -141,27 +297,25 @@ static void put_edges(const Theseus__CellDepsReply *reply)
 
 static int print_dot(struct client *cl, const char *name, bool reverse)
 {
-	struct graph g = {0};
-	int r = 0;
+	__attribute__((cleanup(graph_done))) struct graph g = {0};
+	int r = graph_add(&g, name);
 
-	graph_add(&g, name);
 	for (size_t i = 0; i < g.n && !r; i++) {
 		CLEANUP_RESPONSE Theseus__Response *response = NULL;
 
 		r = deps_get(cl, g.names[i], reverse, &response);
 		if (r)
-			break;
+			return r;
 		if (i == 0)
 			puts("digraph cells {\n\trankdir=LR;");
 		put_edges(response->cell_deps);
-		for (size_t k = 0; k < response->cell_deps->n_deps; k++)
-			graph_add(&g, response->cell_deps->deps[k]->cell);
+		for (size_t k = 0; k < response->cell_deps->n_deps && !r; k++)
+			r = graph_add(&g, response->cell_deps->deps[k]->cell);
 	}
-	if (!r)
-		puts("}");
-	for (size_t i = 0; i < g.n; i++)
-		free(g.names[i]);
-	return r;
+	if (r)
+		return ctl_oom(cl->ctl);
+	puts("}");
+	return 0;
 }
 
 int cmd_cell_deps(struct ctl *c, int argc, char **argv)

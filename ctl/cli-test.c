@@ -346,7 +346,28 @@ static void test_cells(void **state)
 	assert_int_equal(strlen(member(first_of(fx, "cells"), "hash")), 64);
 	assert_int_equal(run(fx, "cells"), 0);
 	assert_out_has(fx->out, "0x600000001000");
+	assert_out_has(fx->out, "caller");
 	assert_null(strchr(fx->out, '\033'));
+}
+
+static void test_endless_cells(void **state)
+{
+	struct fixture *fx = *state;
+
+	fx->peer.stuck_cells = true;
+	start(fx);
+	assert_int_equal(run(fx, "--json cells"), CTL_FAILED);
+	assert_string_equal(field(fx, "code"), "protocol");
+}
+
+static void test_moving_cells(void **state)
+{
+	struct fixture *fx = *state;
+
+	fx->peer.moving_cells = true;
+	start(fx);
+	assert_int_equal(run(fx, "--json cells"), CTL_FAILED);
+	assert_string_equal(field(fx, "code"), "changing");
 }
 
 static void test_tasks(void **state)
@@ -1159,6 +1180,8 @@ int main(int argc, char **argv)
 		T(test_long_socket_path),
 		T(test_changing_needs_a_name),
 		T(test_cells),
+		T(test_endless_cells),
+		T(test_moving_cells),
 		T(test_cell_show_and_deps),
 		T(test_tasks),
 		T(test_task_show),

@@ -130,6 +130,10 @@ static void on_status(struct session *s, uint64_t id)
 	respond(s, id, &r);
 }
 
+/*
+ * Two cells in two answers; with stuck_cells set these never end, with moving_cells the next one
+ * is always of another generation.
+ */
 static void on_cells(struct session *s, uint64_t id, const Theseus__CellsGet *get)
 {
 	Theseus__Response r = THESEUS__RESPONSE__INIT;
@@ -160,10 +164,12 @@ static void on_cells(struct session *s, uint64_t id, const Theseus__CellsGet *ge
 	if (s->p->build_id)
 		rows[0].build_id = (ProtobufCBinaryData){
 			.len = 20, .data = (uint8_t *)(uintptr_t)s->p->build_id};
-	reply.cells = list;
-	reply.n_cells = 2;
-	reply.generation = 3;
+	reply.cells = list + (get->from == 1);
+	reply.n_cells = 1;
+	reply.next = s->p->stuck_cells ? 1 : !get->from;
+	reply.generation = 3 + (s->p->moving_cells ? get->from : 0);
 	if (*get->name) {
+		reply.next = 0;
 		reply.n_cells = !strcmp(get->name, "greeter");
 		rows[0].exports = symbols;
 		rows[0].n_exports = 1;
@@ -241,8 +247,9 @@ static void on_deps(struct session *s, uint64_t id, const Theseus__CellDeps *get
 	}
 	reply.name = get->name;
 	reply.reverse = get->reverse;
-	reply.deps = list;
-	reply.n_deps = get->reverse && !strcmp(get->name, "greeter") ? 2 : 0;
+	reply.deps = list + (get->from == 1);
+	reply.n_deps = get->reverse && !strcmp(get->name, "greeter");
+	reply.next = reply.n_deps && !get->from;
 	r.body_case = THESEUS__RESPONSE__BODY_CELL_DEPS;
 	r.cell_deps = &reply;
 	respond(s, id, &r);

@@ -32,6 +32,8 @@ struct peer {
 	const char *build_id;     /* of the first cell: 20 bytes */
 	Theseus__Request__BodyCase mistaken; /* this one is answered as if it were Hello */
 	bool stuck_tasks;         /* the list of tasks comes to no end */
+	bool stuck_cells;         /* nor does that of cells */
+	bool moving_cells;        /* a swap comes between all answers */
 	bool hostile_text;        /* names and texts that try to drive a terminal */
 	unsigned int log_records, log_lost, log_live; /* stored, lost before, as events after */
 	bool log_gap;                                 /* one event is left out */

@@ -338,10 +338,26 @@ static const struct loader_cell cells[] = {
 
 int loader_cell_at(uint32_t index, struct loader_cell *ret_cell)
 {
-	if (index >= ARRAY_SIZE(cells))
+	if (index >= loader_cell_count())
 		return -ENOENT;
-	*ret_cell = cells[index];
+	if (index < ARRAY_SIZE(cells)) {
+		*ret_cell = cells[index];
+		return 0;
+	}
+	*ret_cell = (struct loader_cell){
+		.ref = {index + 1}, .version = "1.0.0", .safety = CELL_SAFE};
+	(void)snprintf(ret_cell->name, sizeof(ret_cell->name), "more_%u", index);
 	return 0;
+}
+
+int loader_cell_of(struct cell_ref ref, struct loader_cell *ret_cell)
+{
+	return loader_cell_at(ref.id - 1, ret_cell);
+}
+
+uint32_t loader_cell_count(void)
+{
+	return ARRAY_SIZE(cells) + fake.more_cells;
 }
 
 int loader_cell_find(const char *name, struct loader_cell *ret_cell)
@@ -363,7 +379,7 @@ int loader_symbol_at(const char *name, bool imports, uint32_t index, struct load
 
 int loader_dep_at(const char *name, bool reverse, uint32_t index, struct loader_dep *ret_dep)
 {
-	if (strcmp(name, "greeter") != 0 || !reverse || index > 0)
+	if (strcmp(name, "greeter") != 0 || !reverse || index > fake.more_cells)
 		return -ENOENT;
 	*ret_dep = (struct loader_dep){.cell = "caller",
 				       .via = "link",

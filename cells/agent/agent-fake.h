@@ -29,6 +29,7 @@ struct fake {
 	uint64_t generation;
 	unsigned stages;         /* that exist */
 	bool quarantined;        /* a swap left a cell in use */
+	uint32_t more_cells;     /* than two; they use the greeter, too */
 	unsigned reclaims;
 };
 extern struct fake fake;

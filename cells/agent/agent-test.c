@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -106,16 +107,22 @@ static void status_tells_how_it_is(void **state)
 	free_response(r);
 }
 
-static Theseus__Response *get_cells(const char *name)
+static Theseus__Response *get_cells_from(const char *name, uint32_t from)
 {
 	Theseus__Request req = THESEUS__REQUEST__INIT;
 	Theseus__CellsGet get;
 
 	theseus__cells_get__init(&get);
 	get.name = agent_text(name);
+	get.from = from;
 	req.body_case = THESEUS__REQUEST__BODY_CELLS;
 	req.cells = &get;
 	return fake_call(1, &req);
+}
+
+static Theseus__Response *get_cells(const char *name)
+{
+	return get_cells_from(name, 0);
 }
 
 static void cells_are_listed(void **state)
@@ -129,6 +136,7 @@ static void cells_are_listed(void **state)
 	assert_int_equal(r->cells->cells[0]->n_exports, 0);
 	assert_int_equal(r->cells->cells[0]->hash.len, 32);
 	assert_int_equal(r->cells->n_quarantined, 0);
+	assert_int_equal(r->cells->next, 0);
 	free_response(r);
 	fake.quarantined = true;
 	r = get_cells("");
@@ -142,6 +150,39 @@ static void cells_are_listed(void **state)
 	assert_string_equal(r->cells->cells[0]->exports[0]->name, "greeter_greet");
 	free_response(r);
 	expect_error(get_cells("nobody"), THESEUS__STATUS__STATUS_NOT_FOUND, "no-such-cell");
+}
+
+/* Whatever their number, each comes once; those in quarantine come last. */
+static void many_cells_are_listed(void **state)
+{
+	uint32_t from = 0, seen = 0, quarantined = 0;
+	Theseus__Response *r;
+	unsigned answers = 0;
+	char name[32];
+
+	(void)state;
+	fake.more_cells = 10000;
+	fake.quarantined = true;
+	do {
+		r = get_cells_from("", from);
+		for (size_t i = 0; i < r->cells->n_cells; i++, seen++) {
+			(void)snprintf(name, sizeof(name), "more_%u", seen);
+			if (seen >= 2)
+				assert_string_equal(r->cells->cells[i]->name, name);
+		}
+		quarantined += (uint32_t)r->cells->n_quarantined;
+		assert_true(r->cells->next == 0 || r->cells->next > from);
+		from = r->cells->next;
+		answers++;
+		free_response(r);
+	} while (from);
+	assert_int_equal(seen, 10002);
+	assert_int_equal(quarantined, 1);
+	assert_true(answers >= 10003 / 128);
+	assert_int_equal(fake.reclaims, 1);
+	r = get_cells_from("", UINT32_MAX);
+	assert_int_equal(r->cells->n_cells + r->cells->n_quarantined + r->cells->next, 0);
+	free_response(r);
 }
 
 static Theseus__Response *get_tasks(uint64_t id, const char *name, uint32_t from)
@@ -228,6 +269,16 @@ static void dependencies_are_listed(void **state)
 	assert_int_equal(r->cell_deps->n_deps, 1);
 	assert_string_equal(r->cell_deps->deps[0]->cell, "caller");
 	assert_string_equal(r->cell_deps->deps[0]->symbols[0], "greeter_greet");
+	free_response(r);
+	fake.more_cells = 100;
+	r = fake_call(1, &req);
+	deps.from = r->cell_deps->next;
+	assert_in_range(deps.from, 1, 100);
+	assert_int_equal(r->cell_deps->n_deps, deps.from);
+	free_response(r);
+	r = fake_call(1, &req);
+	assert_int_equal(r->cell_deps->n_deps, 101 - deps.from);
+	assert_int_equal(r->cell_deps->next, 0);
 	free_response(r);
 	deps.name = agent_text("nobody");
 	expect_error(fake_call(1, &req), THESEUS__STATUS__STATUS_NOT_FOUND, "no-such-cell");
@@ -908,6 +959,7 @@ int main(void)
 		CASE(hello_agrees_on_a_protocol),
 		CASE(status_tells_how_it_is),
 		CASE(cells_are_listed),
+		CASE(many_cells_are_listed),
 		CASE(tasks_are_listed_some_at_a_time),
 		CASE(one_task_has_its_stack),
 		CASE(dependencies_are_listed),

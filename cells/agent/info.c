@@ -12,10 +12,11 @@
 #include <theseus/swap.h>
 #include <theseus/upcall.h>
 
-#define CELLS_MAX 128u
+#define CELLS_MAX 128u   /* of one answer */
 #define SYMBOLS_MAX 128u /* listed of one cell, each way */
 #define MARKS_MAX 128u
-#define DEPS_MAX 128u
+#define DEPS_MAX 64u   /* of one answer */
+#define STILL_TRIES 8u /* to list while no swap comes between */
 
 /* ---- hello ---- */
 
@@ -96,19 +97,9 @@ static uint64_t quarantined_bytes(void)
 	uint64_t bytes = 0;
 
 	swap_reclaim();
-	for (uint32_t n = 0; n < CELLS_MAX && loader_quarantined_at(n, &c) == 0; n++)
+	for (uint32_t n = 0; loader_quarantined_at(n, &c) == 0; n++)
 		bytes += c.text_bytes + c.rodata_bytes;
 	return bytes;
-}
-
-static uint32_t count_cells(void)
-{
-	struct loader_cell c;
-	uint32_t n = 0;
-
-	while (n < CELLS_MAX && loader_cell_at(n, &c) == 0)
-		n++;
-	return n;
 }
 
 void agent_status(const struct agent_call *call)
@@ -128,7 +119,7 @@ void agent_status(const struct agent_call *call)
 	reply.memory_total = frames.total * PAGE_SIZE;
 	reply.memory_used = frames.used * PAGE_SIZE;
 	reply.cpus = cpu_online();
-	reply.cells = count_cells();
+	reply.cells = loader_cell_count();
 	reply.tasks = task_count();
 	reply.faults = upcall_fault_count();
 	reply.quarantined_bytes = quarantined_bytes();
@@ -143,7 +134,10 @@ struct cell_rows {
 	Theseus__CellRow *list[CELLS_MAX];
 	Theseus__CellRow rows[CELLS_MAX];
 	struct loader_cell cells[CELLS_MAX];
-	size_t n; /* in use: those of the generation, then those in quarantine */
+	size_t n;        /* in use: those of the generation, then those in quarantine */
+	size_t n_linked; /* those of the generation */
+	uint32_t next;   /* 0: no more follow */
+	uint64_t generation;
 };
 
 struct symbol_rows {
@@ -205,23 +199,6 @@ static void fill_row(Theseus__CellRow *row, struct loader_cell *c)
 		row->build_id = (ProtobufCBinaryData){sizeof(c->build_id), c->build_id};
 }
 
-/* @rows: first @n cells, then @n_quarantined in quarantine. */
-static void answer_cells(const struct agent_call *call, Theseus__CellRow **rows, size_t n,
-			 size_t n_quarantined)
-{
-	Theseus__Response r = THESEUS__RESPONSE__INIT;
-	Theseus__CellsReply reply = THESEUS__CELLS_REPLY__INIT;
-
-	reply.cells = rows;
-	reply.n_cells = n;
-	reply.quarantined = rows + n;
-	reply.n_quarantined = n_quarantined;
-	reply.generation = loader_generation();
-	r.body_case = THESEUS__RESPONSE__BODY_CELLS;
-	r.cells = &reply;
-	agent_answer(call, &r);
-}
-
 static void fail_no_memory(const struct agent_call *call)
 {
 	agent_fail(call, THESEUS__STATUS__STATUS_NO_MEMORY, "no-memory",
@@ -234,34 +211,63 @@ static void fail_no_cell(const struct agent_call *call, const char *name)
 		   "no cell is called \"%.*s\"", (int)CELL_NAME_MAX, name);
 }
 
-/* Result: how many. */
-static size_t add_rows(struct cell_rows *all,
-		       int (*cell_at)(uint32_t index, struct loader_cell *ret_cell))
+static void answer_cells(const struct agent_call *call, struct cell_rows *all)
 {
-	size_t before = all->n;
+	Theseus__Response r = THESEUS__RESPONSE__INIT;
+	Theseus__CellsReply reply = THESEUS__CELLS_REPLY__INIT;
 
-	for (uint32_t i = 0; all->n < CELLS_MAX && cell_at(i, &all->cells[all->n]) == 0; i++) {
-		fill_row(&all->rows[all->n], &all->cells[all->n]);
-		all->list[all->n] = &all->rows[all->n];
-		all->n++;
-	}
-	return all->n - before;
+	reply.cells = all->list;
+	reply.n_cells = all->n_linked;
+	reply.quarantined = all->list + all->n_linked;
+	reply.n_quarantined = all->n - all->n_linked;
+	reply.generation = all->generation;
+	reply.next = all->next;
+	r.body_case = THESEUS__RESPONSE__BODY_CELLS;
+	r.cells = &reply;
+	agent_answer(call, &r);
 }
 
-static void all_cells(const struct agent_call *call)
+/* As many as fit, from the @from-th on of all that are linked and, behind them, in quarantine. */
+static void list_cells(struct cell_rows *all, uint32_t from)
+{
+	uint32_t linked = loader_cell_count();
+
+	all->n = 0;
+	all->n_linked = 0;
+	all->next = 0;
+	for (uint32_t i = from;; i++) {
+		struct loader_cell *c = &all->cells[all->n];
+
+		if (all->n == CELLS_MAX) {
+			all->next = i;
+			return;
+		}
+		if ((i < linked ? loader_cell_at(i, c) : loader_quarantined_at(i - linked, c)) < 0)
+			return;
+		fill_row(&all->rows[all->n], c);
+		all->list[all->n] = &all->rows[all->n];
+		all->n_linked += i < linked;
+		all->n++;
+	}
+}
+
+static void some_cells(const struct agent_call *call, uint32_t from)
 {
 	OWNED(heap_drop) struct cell_rows *all = heap_alloc(CELL_SELF, sizeof(*all));
-	size_t n, quarantined;
 
 	if (!all) {
 		fail_no_memory(call);
 		return;
 	}
-	swap_reclaim();
-	all->n = 0;
-	n = add_rows(all, loader_cell_at);
-	quarantined = add_rows(all, loader_quarantined_at);
-	answer_cells(call, all->list, n, quarantined);
+	if (from == 0)
+		swap_reclaim();
+	for (unsigned i = 0; i < STILL_TRIES; i++) {
+		all->generation = loader_generation();
+		list_cells(all, from);
+		if (all->generation == loader_generation())
+			break;
+	}
+	answer_cells(call, all);
 }
 
 static size_t list_symbols(struct symbol_rows *s, const char *cell, bool imports)
@@ -286,15 +292,16 @@ static size_t list_symbols(struct symbol_rows *s, const char *cell, bool imports
 
 static void one_cell(const struct agent_call *call, const char *name)
 {
-	OWNED(heap_drop) struct symbol_rows *s = NULL;
-	struct loader_cell c;
+	OWNED(heap_drop) struct symbol_rows *s = heap_alloc(CELL_SELF, sizeof(*s));
+	Theseus__Response r = THESEUS__RESPONSE__INIT;
+	Theseus__CellsReply reply = THESEUS__CELLS_REPLY__INIT;
 	Theseus__CellRow row, *list = &row;
+	struct loader_cell c;
 
 	if (loader_cell_find(name, &c) < 0) {
 		fail_no_cell(call, name);
 		return;
 	}
-	s = heap_alloc(CELL_SELF, sizeof(*s));
 	if (!s) {
 		fail_no_memory(call);
 		return;
@@ -304,7 +311,12 @@ static void one_cell(const struct agent_call *call, const char *name)
 	row.n_exports = list_symbols(s, name, false);
 	row.imports = s->list[1];
 	row.n_imports = list_symbols(s, name, true);
-	answer_cells(call, &list, 1, 0);
+	reply.cells = &list;
+	reply.n_cells = 1;
+	reply.generation = loader_generation();
+	r.body_case = THESEUS__RESPONSE__BODY_CELLS;
+	r.cells = &reply;
+	agent_answer(call, &r);
 }
 
 void agent_cells(const struct agent_call *call, const Theseus__CellsGet *m)
@@ -312,7 +324,7 @@ void agent_cells(const struct agent_call *call, const Theseus__CellsGet *m)
 	if (m->name[0])
 		one_cell(call, m->name);
 	else
-		all_cells(call);
+		some_cells(call, m->from);
 }
 
 /* ---- dependencies ---- */
@@ -324,11 +336,12 @@ struct dep_rows {
 	char *symbols[DEPS_MAX][ARRAY_SIZE(((struct loader_dep *)NULL)->symbols)];
 };
 
-static size_t list_deps(struct dep_rows *d, const char *name, bool reverse)
+static size_t list_deps(struct dep_rows *d, const char *name, bool reverse, uint32_t first)
 {
 	size_t n = 0;
 
-	for (; n < DEPS_MAX && loader_dep_at(name, reverse, (uint32_t)n, &d->deps[n]) == 0; n++) {
+	for (; n < DEPS_MAX && loader_dep_at(name, reverse, first + (uint32_t)n, &d->deps[n]) == 0;
+	     n++) {
 		struct loader_dep *from = &d->deps[n];
 		Theseus__Dep *to = &d->rows[n];
 
@@ -366,8 +379,14 @@ void agent_cell_deps(const struct agent_call *call, const Theseus__CellDeps *m)
 	theseus__cell_deps_reply__init(&reply);
 	reply.name = c.name;
 	reply.reverse = m->reverse;
-	reply.n_deps = list_deps(d, c.name, m->reverse);
+	for (unsigned i = 0; i < STILL_TRIES; i++) {
+		reply.generation = loader_generation();
+		reply.n_deps = list_deps(d, c.name, m->reverse, m->from);
+		if (reply.generation == loader_generation())
+			break;
+	}
 	reply.deps = d->list;
+	reply.next = reply.n_deps == DEPS_MAX ? m->from + DEPS_MAX : 0;
 	r.body_case = THESEUS__RESPONSE__BODY_CELL_DEPS;
 	r.cell_deps = &reply;
 	agent_answer(call, &r);

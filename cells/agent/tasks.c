@@ -28,11 +28,8 @@ struct frame_rows {
 
 static void find_cell(struct cell_ref ref, struct loader_cell *ret_cell)
 {
-	for (uint32_t i = 0; loader_cell_at(i, ret_cell) == 0; i++) {
-		if (ret_cell->ref.id == ref.id)
-			return;
-	}
-	*ret_cell = (struct loader_cell){.name = ""};
+	if (loader_cell_of(ref, ret_cell) < 0)
+		*ret_cell = (struct loader_cell){.name = ""};
 }
 
 /* @info and @cell have to live as long as @row. */
