@@ -33,10 +33,10 @@
 		family_, G(name_, many), G(name_, few), AS_BOOTED, NULL, 0, what_                  \
 	}
 
-#define AMONG_CELLS(name_, what_)                                                                  \
+#define AMONG_CELLS(name_, param_, what_)                                                          \
 	{                                                                                          \
-		"scale", G(name_, 0), G(name_, 0), "cells=60", AS_BOOTED, 0,                       \
-			"with 60 more cells: " what_                                               \
+		"scale", G(name_, param_), G(name_, param_), "cells=10000", AS_BOOTED, 0,          \
+			"with 10,000 more cells: " what_                                           \
 	}
 
 #define SCHED(config_, n, against_)                                                                \
@@ -202,8 +202,14 @@ const struct bench_row bench_rows[] = {
 	AMONG("scale", "mappings", 1, 10000, "a page made, written and dropped among regions"),
 	AMONG("scale", "object-create", 1, 10000, "a typed object made and destroyed among others"),
 	AMONG("scale", "object-get", 1, 10000, "a handle resolved among others"),
-	AMONG_CELLS("call", "a call to another cell"),
-	AMONG_CELLS("find-cell", "a cell looked up by its name, which the loader does in order; it "
-				 "has room for 128"),
+	AMONG_CELLS("call", 0, "a call to another cell"),
+	AMONG_CELLS("find-cell", 0, "a cell looked up by its name"),
+	AMONG_CELLS("yield", 2, "a switch between two tasks"),
+	AMONG_CELLS("spawn-join", 0, "a task spawned and joined"),
+	AMONG_CELLS("map", 1, "a page made, written and dropped"),
+	AMONG_CELLS("object-create", 1, "a typed object made and destroyed"),
+	AMONG_CELLS("swap-pause", 0, "the pause of a swap of greeter: what all CPUs stand still for"),
+	AMONG_CELLS("swap-stage", 0, "greeter linked beside the running system before that swap; the "
+				  "next generation's tables are made of all cells"),
 	{NULL, NOTHING, NOTHING, NULL, NULL, 0, NULL},
 };

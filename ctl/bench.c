@@ -16,17 +16,14 @@
 #include "commands.h"
 #include "exec.h"
 #include "run.h"
-#include "swap.h"
 #include "util.h"
 #include "vm.h"
 
 #define ROUNDS 5
 #define TIME_NS (50 * NS_PER_MS)
-#define FILLERS_MAX 64  /* cells of a bundle */
 #define HEAVY 10000     /* a guest measure among so many takes seconds: first and last round only */
 #define MEMORY_MIB 1024 /* 100,000 regions and 10,000 stacks */
 #define EXEC_LIMIT_NS (120 * NS_PER_SEC)
-#define SWAP_TIMEOUT_NS (10 * NS_PER_SEC)
 
 struct bench_run {
 	struct ctl *ctl;
@@ -153,7 +150,9 @@ static int measure(struct bench_run *b, struct bench_measure *m, uint64_t round)
 
 	if (*m->why || (heavy && round > 0 && round < b->rounds - 1))
 		return 0;
-	if (m->op.side == BENCH_GUEST)
+	if (bench_is_swap(&m->op))
+		r = bench_swap(b->cl, b->bundle_dir, &m->op, &m->rounds[m->n]);
+	else if (m->op.side == BENCH_GUEST)
 		r = measure_guest(b, &m->op, &m->rounds[m->n], m->why);
 	else
 		r = bench_linux(b->ctl, &m->op, b->time_ms, &m->rounds[m->n], m->why);
@@ -186,17 +185,6 @@ static int measure_rounds(struct bench_run *b, const char *config)
 
 /* ---- the cell in the guest ---- */
 
-static int swap_bundle(struct bench_run *b, const uint8_t *data, size_t len)
-{
-	struct swap_config config = {.data = data, .len = len, .timeout_ns = SWAP_TIMEOUT_NS};
-	struct swap_result result;
-	int r = swap_run(b->cl, &config, &result);
-
-	if (!r)
-		theseus__response__free_unpacked(result.response, NULL);
-	return r;
-}
-
 static int bring_in(struct bench_run *b)
 {
 	char path[RUN_PATH_SIZE + 16];
@@ -206,38 +194,7 @@ static int bring_in(struct bench_run *b)
 
 	(void)snprintf(path, sizeof(path), "%s/bench.cells", b->bundle_dir);
 	r = bundle_file_load(b->ctl, path, &data, &len);
-	return r ? r : swap_bundle(b, data, len);
-}
-
-/*
- * Many cells: the bundle of one, with as many entries as its manifest may have, each under
- * another name.
- */
-static int bring_fillers(struct bench_run *b, uint64_t n)
-{
-	char path[RUN_PATH_SIZE + 32], names[FILLERS_MAX][BUNDLE_NAME_MAX];
-	__attribute__((cleanup(reasons_done))) struct reasons reasons = {0};
-	__attribute__((cleanup(bundle_drop))) struct bundle *one = NULL;
-	__attribute__((cleanup(buf_done))) struct buf out = {0};
-	struct bundle_input inputs[FILLERS_MAX];
-	struct bundle_header header = {.sequence = 0};
-	Theseus__Cell cells[FILLERS_MAX];
-
-	(void)snprintf(path, sizeof(path), "%s/bench-filler.cells", b->bundle_dir);
-	if (bundle_open_file(path, &one, &reasons))
-		return ctl_error(b->ctl, CTL_FAILED, "no-such-file", "%s is no bundle", path);
-	for (uint64_t i = 0; i < n; i++) {
-		struct bundle_cell cell = bundle_cell_at(one, 0);
-
-		(void)snprintf(names[i], sizeof(names[i]), "bench_filler_%u",
-			       (unsigned)i);
-		cells[i] = *cell.manifest;
-		cells[i].name = names[i];
-		inputs[i] = (struct bundle_input){&cells[i], cell.object, cell.size};
-	}
-	if (bundle_write(&header, inputs, n, &out))
-		return ctl_oom(b->ctl);
-	return swap_bundle(b, out.data, out.len);
+	return r ? r : bench_swap_in(b->cl, data, len);
 }
 
 /* A bundle without cells, which takes `bench` out. */
@@ -252,7 +209,7 @@ static int take_out(struct bench_run *b)
 	manifest.n_obsoletes = 1;
 	if (bundle_write_raw(&manifest, NULL, NULL, &out))
 		return ctl_oom(b->ctl);
-	return swap_bundle(b, out.data, out.len);
+	return bench_swap_in(b->cl, out.data, out.len);
 }
 
 /* Keeps the first error: what comes after it is tidying up. */
@@ -286,7 +243,7 @@ static int bench_on_target(struct bench_run *b, const struct target *target, con
 		}
 	}
 	if (!r && !strncmp(config, "cells=", 6))
-		r = bring_fillers(b, strtoul(config + 6, NULL, 10));
+		r = bench_fill(b->cl, b->bundle_dir, strtoul(config + 6, NULL, 10));
 	if (!r)
 		r = bring_in(b);
 	if (r)

@@ -93,6 +93,23 @@ const struct bench_measure *bench_find(const struct bench_view *view, const stru
 void text_bench(const struct ctl *c, const struct bench_view *view);
 void json_bench(const struct ctl *c, const struct bench_view *view);
 
+/* ---- cells: results are exit statuses ---- */
+
+struct client;
+
+/* Swaps a bundle in. */
+int bench_swap_in(struct client *cl, const uint8_t *data, size_t len);
+
+/* Loads @n small cells; @bundles is the folder of bench-filler.cells. */
+int bench_fill(struct client *cl, const char *bundles, uint64_t n);
+
+/* Is @op one that the guest does not measure itself: "swap-stage", "swap-pause"? */
+bool bench_is_swap(const struct bench_op *op);
+
+/* Swaps greeter there and back, some times: what the guest says of @op. */
+int bench_swap(struct client *cl, const char *bundles, const struct bench_op *op,
+	       struct bench_figures *ret_figures);
+
 /* ---- the Linux side ---- */
 
 /*

@@ -464,6 +464,32 @@ static void test_names(void **state)
 		assert_false(bundle_version_valid(bad_versions[i]));
 }
 
+/* ---- one cell under another name ---- */
+
+static void test_rename(void **state)
+{
+	static const uint8_t object[] = "x_01,x_01:x_0 x_01", renamed[] = "x_77,x_77:x_0 x_77";
+	Theseus__Cell cell = cell_named("x_01"), *copy;
+	struct bundle_cell one = {&cell, object, sizeof(object)};
+	uint8_t *bytes;
+
+	(void)state;
+	cell.summary = (char *)(uintptr_t) "about x_01x_01";
+	assert_int_equal(bundle_cell_rename(&one, "x_01", "x_77", &copy, &bytes), 0);
+	assert_memory_equal(bytes, renamed, sizeof(renamed));
+	assert_string_equal(copy->name, "x_77");
+	assert_string_equal(copy->summary, "about x_77x_77");
+	assert_string_equal(copy->version, "1.2.3");
+	assert_string_equal(cell.name, "x_01");
+	theseus__cell__free_unpacked(copy, NULL);
+	free(bytes);
+	/* to its own name: what is put in is not looked for again */
+	assert_int_equal(bundle_cell_rename(&one, "x_01", "x_01", &copy, &bytes), 0);
+	assert_memory_equal(bytes, object, sizeof(object));
+	theseus__cell__free_unpacked(copy, NULL);
+	free(bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -473,6 +499,7 @@ int main(void)
 		cmocka_unit_test(test_member_refusals),  cmocka_unit_test(test_all_reasons),
 		cmocka_unit_test(test_unpack_budget),    cmocka_unit_test(test_files),
 		cmocka_unit_test(test_write_too_large),  cmocka_unit_test(test_names),
+		cmocka_unit_test(test_rename),
 	};
 
 	if (sodium_init() < 0)

@@ -99,7 +99,15 @@ int bundle_write(const struct bundle_header *header, const struct bundle_input *
 		 struct buf *out);
 
 /*
- * The same with a manifest as it stands: sizes and digests are not filled in. For tests that
+ * A copy of @cell with @to wherever @from stands, in its manifest and in its object; both are as
+ * long. So a cell of which every name contains its own becomes many. Result: 0, -ENOMEM. Free
+ * with theseus__cell__free_unpacked() and free().
+ */
+int bundle_cell_rename(const struct bundle_cell *cell, const char *from, const char *to,
+		       Theseus__Cell **ret_manifest, uint8_t **ret_object);
+
+/*
+ * bundle_write() of a manifest as it stands: sizes and digests are not filled in. For tests that
  * need a manifest which lies.
  */
 int bundle_write_raw(const Theseus__Manifest *manifest, const uint8_t *const *objects,
