@@ -169,6 +169,15 @@ class Vm:
         """
         return min(self.json("status")["memory_used_bytes"] for _ in range(8 * self.cpus))
 
+    def held(self):
+        """What must be the same again: bytes and blocks that live in the heap, frames of all else."""
+        least = None
+        for _ in range(8 * self.cpus):
+            free = dict(line.split("=") for line in self.exec("free").splitlines() if "=" in line)
+            now = (int(free["heap_bytes"]), int(free["heap_objects"]), int(free["frames_used"]) - int(free["heap_pages"]))
+            least = min(least or now, now)
+        return least
+
     def counts(self):
         """The caller cells' counts: {'wrong': 0, 'lost': 0, 'total': n, 'versions': {...}}."""
         counts = {"versions": {}}

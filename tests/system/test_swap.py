@@ -23,16 +23,6 @@ def swap(vm, bundle):
     return report
 
 
-def held(vm):
-    """What must be the same again: bytes and blocks that live in the heap, frames of all else."""
-    least = None
-    for _ in range(8 * vm.cpus):
-        free = dict(line.split("=") for line in vm.exec("free").splitlines() if "=" in line)
-        now = (int(free["heap_bytes"]), int(free["heap_objects"]), int(free["frames_used"]) - int(free["heap_pages"]))
-        least = min(least or now, now)
-    return least
-
-
 def test(vm, sandbox):
     vm.callers(True)
     vm.still_serving()
@@ -56,10 +46,10 @@ def test(vm, sandbox):
 
     swap(vm, V1)
     baseline = vm.memory_used()
-    before = held(vm)
+    before = vm.held()
     for i in range(2, SWAPS):
         swap(vm, V2 if i % 2 == 0 else V1)
-    after = held(vm)
+    after = vm.held()
     expect(after == before, f"heap bytes, heap blocks, other frames: {before} after the 2nd swap, {after} after {SWAPS}")
     # The same blocks may lie in other arenas of the heap, one of which is left with a single block
     # in it, until a later swap makes that block elsewhere. Growth never gets back to where it was.
