@@ -54,6 +54,16 @@
 	.cfi_restore %rbp
 	.endm
 
+	/*
+	 * What others left in these registers would be saved on the stack by every interrupt, where a
+	 * scan of stacks takes it for pointers of this task, for as long as it does not use them.
+	 */
+	.macro forget_vectors
+	.irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	pxor %xmm\n, %xmm\n
+	.endr
+	.endm
+
 	.globl switch_to
 	.type switch_to, @function
 	.balign 16
@@ -130,7 +140,8 @@ switch_bottom:
 	.cfi_startproc
 	.cfi_undefined %rip
 	nop /* the unwinder looks at the byte before a return address */
-1:	movq (%r12), %rax
+1:	forget_vectors
+	movq (%r12), %rax
 	movq %r13, %rdi
 	call *(%rax)
 	jmp 1b
@@ -205,6 +216,7 @@ switch_land:
 	movq %rcx, %gs:PERCPU_LANDING
 	ldmxcsr LANDING_BYTES(%rsp)
 	fldcw (LANDING_BYTES + 4)(%rsp)
+	forget_vectors /* of who unwound */
 	decl %gs:CPU_MASK
 	jns 1f
 	cmpl $0x80000000, %gs:CPU_MASK

@@ -48,6 +48,7 @@ struct task {
 	struct task_event exited;
 	struct mapped stack;
 	struct task *next; /* of detached ones that ended, of condemned, of spare or of worn ones */
+	uint32_t scans; /* tasks.scans when it became a spare one */
 	struct task *kill_next;
 	uint64_t grace_ns, kill_deadline_ns;
 };
@@ -107,6 +108,7 @@ struct task_chunk {
 
 struct tasks {
 	struct spinlock lock; /* chunks, n, reap */
+	uint32_t scans;       /* how often somebody looked who is in code that is replaced; atomic */
 	struct task_chunk *chunks[TASKS_MAX / CHUNK_SLOTS];
 	uint32_t n_slots;               /* in all chunks */
 	uint32_t first_free, last_free; /* slot + 1; the one free longest is taken first */

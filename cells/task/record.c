@@ -45,6 +45,7 @@ static struct task *keep(struct task_cpu *cpu, struct task *task)
 	bool plain = task->head.stack_end - task->head.stack_start == TASK_STACK_DEFAULT;
 	struct task *worn = NULL;
 
+	task->scans = __atomic_load_n(&tasks()->scans, __ATOMIC_RELAXED);
 	spin_lock(&cpu->spare_lock);
 	if (plain && cpu->n_spare < SPARE_MAX) {
 		task->next = cpu->spare;
@@ -148,12 +149,17 @@ static int create_raw(size_t stack_bytes, struct task **ret_task)
 	return 0;
 }
 
-/* As it was created, but for what is on the stack. */
+/*
+ * As it was created, but for what is on the stack: that stays, unless code was replaced since. Words
+ * that point there would be found between the variables of the next task, and keep it mapped.
+ */
 static void wipe(struct task *task)
 {
 	struct task_head head = task->head;
 	struct mapped stack = task->stack;
 
+	if (task->scans != __atomic_load_n(&tasks()->scans, __ATOMIC_RELAXED))
+		memset((void *)(uintptr_t)head.stack_start, 0, head.stack_end - head.stack_start);
 	memset(task, 0, sizeof(*task));
 	task->head.stack_start = head.stack_start;
 	task->head.stack_end = head.stack_end;

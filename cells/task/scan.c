@@ -106,6 +106,7 @@ int task_scan(const struct task_range *ranges, unsigned n, struct task_hit *ret_
 {
 	int r;
 
+	__atomic_add_fetch(&tasks()->scans, 1, __ATOMIC_RELAXED);
 	__builtin_unwind_init(); /* rbx, r12 … r15 of the caller lie just below this frame's base */
 	r = scan_all(ranges, n, (uintptr_t)__builtin_frame_address(0) - 5 * 8, ret_hit);
 	__asm__ volatile("" : "+r"(r)); /* no tail call: the frame must stay */

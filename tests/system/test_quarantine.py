@@ -89,10 +89,9 @@ def test(vm, sandbox):
     cells = ["task", "heap", "upcall", "sched_rr", "swap", "loader"]
     round_trip(vm, cells)
     vm.callers(False)
-    before = vm.memory_used()
+    before = vm.held()
     round_trip(vm, cells)
-    # the heap takes memory by arenas, one of which may be left with a single block
-    until("the memory is what it was", lambda: vm.memory_used() <= before + 65536)
+    until("the memory is what it was", lambda: all(now <= was for now, was in zip(vm.held(), before)))
     vm.still_serving()
     expect(vm.json("status")["health"] == "ok", "healthy")
 
