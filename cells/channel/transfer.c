@@ -124,6 +124,9 @@ int transfer_receive(struct channel *channel, void *message)
 {
 	struct link *from;
 
+	/* also while one waits that has just entered and not left again: nobody would wake a second */
+	if (channel->ring.count == 0 && channel->n_ends[SENDING] == 0)
+		return -EPIPE;
 	if (channel->first[RECEIVING] && first_waiting(channel, RECEIVING, NULL))
 		return -EAGAIN;
 	if (channel->ring.count > 0) {
@@ -139,7 +142,7 @@ int transfer_receive(struct channel *channel, void *message)
 		task_event_signal(&from->record->event);
 		return 0;
 	}
-	return channel->n_ends[SENDING] == 0 ? -EPIPE : -EAGAIN;
+	return -EAGAIN;
 }
 
 void transfer_link(struct channel *channel, struct link *link)
