@@ -2,7 +2,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <signal.h>
 #include <stdint.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -93,6 +95,38 @@ static void test_who_has_ended_is_passed_over(void **state)
 	assert_int_equal(transfer_receive(&channel, &got), -EAGAIN);
 }
 
+static struct record *ends_at_copy;
+static uint32_t *buffer; /* a page, which the first copy to it faults in */
+
+static void on_copy(int signal)
+{
+	(void)signal;
+	(void)mprotect(buffer, 4096, PROT_READ | PROT_WRITE);
+	ends_at_copy->state = RECORD_CLOSED;
+}
+
+/* The only sender ends while its message is copied: nothing was received. */
+static void test_a_failed_receive_changes_nothing(void **state)
+{
+	struct channel channel = make(CHANNEL_RENDEZVOUS, 1, 1);
+	struct sigaction action = {.sa_handler = on_copy}, before;
+	struct record sender;
+
+	(void)state;
+	wait_on(&channel, &sender, SENDING, 1);
+	ends_at_copy = &sender;
+	buffer = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(buffer, MAP_FAILED);
+	*buffer = 99;
+	assert_int_equal(mprotect(buffer, 4096, PROT_NONE), 0);
+	assert_int_equal(sigaction(SIGSEGV, &action, &before), 0);
+	assert_int_equal(transfer_receive(&channel, buffer), -EAGAIN);
+	assert_int_equal(sigaction(SIGSEGV, &before, NULL), 0);
+	assert_int_equal(sender.state, RECORD_CLOSED);
+	assert_int_equal(*buffer, 99);
+	assert_int_equal(munmap(buffer, 4096), 0);
+}
+
 /* What is queued and what is given together find room in the ring: all of it could come back. */
 static void test_given_messages_keep_their_room(void **state)
 {
@@ -128,6 +162,7 @@ int main(void)
 		cmocka_unit_test(test_disconnect_is_told_beside_one_that_waits),
 		cmocka_unit_test(test_nobody_overtakes),
 		cmocka_unit_test(test_who_has_ended_is_passed_over),
+		cmocka_unit_test(test_a_failed_receive_changes_nothing),
 		cmocka_unit_test(test_given_messages_keep_their_room),
 	};
 

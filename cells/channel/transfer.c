@@ -122,6 +122,7 @@ int transfer_send(struct channel *channel, const void *message)
 
 int transfer_receive(struct channel *channel, void *message)
 {
+	uint8_t before[CHANNEL_MESSAGE_MAX];
 	struct link *from;
 
 	/* also while one waits that has just entered and not left again: nobody would wake a second */
@@ -136,11 +137,14 @@ int transfer_receive(struct channel *channel, void *message)
 		return 0;
 	}
 	while ((from = first_waiting(channel, SENDING, NULL))) {
+		/* first to where it may fault, then the claim; without it nothing was received */
+		memcpy(before, message, channel->ring.bytes);
 		memcpy(message, from->message, channel->ring.bytes);
-		if (!claim(from))
-			continue;
-		task_event_signal(&from->record->event);
-		return 0;
+		if (claim(from)) {
+			task_event_signal(&from->record->event);
+			return 0;
+		}
+		memcpy(message, before, channel->ring.bytes);
 	}
 	return -EAGAIN;
 }
