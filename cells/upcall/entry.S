@@ -294,9 +294,11 @@ upcall_entry_last:
 	.size upcall_entry_last, . - upcall_entry_last
 
 	/*
-	 * void upcall_park_spin(const uint32_t *word, uint32_t value): waits while they are
-	 * equal, with every register of the task on its stack, then serialises. By cpuid: iretq
-	 * would do without an exit, but QEMU's TCG pops its frame as ring 0, against SMAP.
+	 * void upcall_park_spin(const uint32_t *word, uint32_t value, uint32_t *parked): waits
+	 * while the first two are equal, then serialises. By cpuid: iretq would do without an exit,
+	 * but QEMU's TCG pops its frame as ring 0, against SMAP. *@parked is set to @value when
+	 * every register of the task is on its stack and parked_rsp says where: whoever sees it
+	 * looks there.
 	 */
 	.globl upcall_park_spin
 	.hidden upcall_park_spin
@@ -311,6 +313,7 @@ upcall_park_spin:
 	push_one %r14
 	push_one %r15
 	movq %rsp, %gs:PERCPU_PARKED_RSP
+	movl %esi, (%rdx)
 1:	pause
 	cmpl %esi, (%rdi)
 	je 1b

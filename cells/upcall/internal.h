@@ -96,7 +96,7 @@ void upcall_entry_irq(void);
 void upcall_entry_nmi(void);
 void upcall_entry_fault(void);
 void upcall_entry_last(void);
-void upcall_park_spin(const uint32_t *word, uint32_t value);
+void upcall_park_spin(const uint32_t *word, uint32_t value, uint32_t *parked);
 
 /* ---- called by entry.S ---- */
 /* An interrupt at depth 0; @vector 0: only what is pending. Runs at depth 1. @frame borrowed. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Parking. A round: the parker takes `owner`, publishes a new number in `round` and sends the
- * IPI; each other CPU, in its interrupt at depth 0, stores that number in parked[] and spins
- * until `round` is another one; leaving, it serialises and clears parked[]. The parker is
- * done when all stored it, and has let go when all cleared it, so rounds never overlap.
+ * IPI; each other CPU, in its interrupt at depth 0, says where its stack stands, stores that
+ * number in parked[] and spins until `round` is another one; leaving, it serialises and clears
+ * parked[]. The parker is done when all stored it, and has let go when all cleared it, so rounds
+ * never overlap.
  */
 #include <theseus/clock.h>
 #include <theseus/gate-call.h>
@@ -25,8 +26,7 @@ void upcall_park_here(void)
 		return; /* it gave up meanwhile */
 	__atomic_compare_exchange_n(&park->times.first_parked, &zero, clock_now_ns(), false,
 				    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-	__atomic_store_n(mine, round, __ATOMIC_RELEASE);
-	upcall_park_spin(&park->round, round);
+	upcall_park_spin(&park->round, round, mine);
 	__atomic_store_n(mine, 0, __ATOMIC_RELEASE);
 }
 

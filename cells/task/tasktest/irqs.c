@@ -5,7 +5,7 @@
 
 #include "tasktest.h"
 
-#define PARKS 200u
+#define PARKS 2000u
 
 static void count_irq(unsigned vector)
 {
@@ -183,7 +183,11 @@ static void parked_cpus_stand_still(void)
 	if (cpu_online() > 1)
 		CHECK(reaches(&shared()->counts[0], 1));
 	for (unsigned i = 0; i < PARKS; i++) {
+		for (unsigned other = 0; other < cpu_count(); other++)
+			percpu_of(other)->parked_rsp = 0;
 		CHECK_EQUAL(cpu_park_others(CLOCK_S, &cpu), 0);
+		for (unsigned other = 0; other < cpu_count(); other++)
+			CHECK(other == percpu_cpu() || percpu_of(other)->parked_rsp != 0);
 		CHECK_EQUAL(upcall_depth(), 1);
 		seen = __atomic_load_n(&shared()->counts[0], __ATOMIC_SEQ_CST);
 		for (unsigned j = 0; j < 1000; j++)
