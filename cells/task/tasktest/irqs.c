@@ -5,7 +5,7 @@
 
 #include "tasktest.h"
 
-#define PARKS 2000u
+#define PARKS 500u
 
 static void count_irq(unsigned vector)
 {
