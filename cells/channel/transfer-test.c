@@ -29,9 +29,12 @@ static struct channel make(enum channel_kind kind, uint32_t senders, uint32_t re
 		.n_ends = {senders, receivers}};
 }
 
-/* @record waits on @side, with @message if it sends. */
+/*
+ * @record waits on @side, with @message if it sends. The tests are the only thread: REQUIRES stands
+ * for a lock that keeps nobody out.
+ */
 static void wait_on(struct channel *channel, struct record *record, enum side side,
-		    uint32_t message)
+		    uint32_t message) REQUIRES(channel_slot)
 {
 	*record = (struct record){.state = RECORD_WAITING, .n = 1};
 	record->own = (struct link){
@@ -41,7 +44,7 @@ static void wait_on(struct channel *channel, struct record *record, enum side si
 }
 
 /* One that has just entered stands in the list until it has been told the same, and left. */
-static void test_disconnect_is_told_beside_one_that_waits(void **state)
+static void test_disconnect_is_told_beside_one_that_waits(void **state) REQUIRES(channel_slot)
 {
 	struct channel channel = make(CHANNEL_ASYNC, 0, 2);
 	struct record other;
@@ -61,7 +64,7 @@ static void test_disconnect_is_told_beside_one_that_waits(void **state)
 	assert_int_equal(transfer_send(&channel, &message), -EPIPE);
 }
 
-static void test_nobody_overtakes(void **state)
+static void test_nobody_overtakes(void **state) REQUIRES(channel_slot)
 {
 	struct channel channel = make(CHANNEL_RENDEZVOUS, 2, 2);
 	struct record first, second;
@@ -79,7 +82,7 @@ static void test_nobody_overtakes(void **state)
 	assert_int_equal(signals, 1);
 }
 
-static void test_who_has_ended_is_passed_over(void **state)
+static void test_who_has_ended_is_passed_over(void **state) REQUIRES(channel_slot)
 {
 	struct channel channel = make(CHANNEL_RENDEZVOUS, 2, 2);
 	struct record first, second;
@@ -106,7 +109,7 @@ static void on_copy(int signal)
 }
 
 /* The only sender ends while its message is copied: nothing was received. */
-static void test_a_failed_receive_changes_nothing(void **state)
+static void test_a_failed_receive_changes_nothing(void **state) REQUIRES(channel_slot)
 {
 	struct channel channel = make(CHANNEL_RENDEZVOUS, 1, 1);
 	struct sigaction action = {.sa_handler = on_copy}, before;
@@ -128,7 +131,7 @@ static void test_a_failed_receive_changes_nothing(void **state)
 }
 
 /* What is queued and what is given together find room in the ring: all of it could come back. */
-static void test_given_messages_keep_their_room(void **state)
+static void test_given_messages_keep_their_room(void **state) REQUIRES(channel_slot)
 {
 	struct channel channel = make(CHANNEL_ASYNC, 1, 1);
 	struct record waiting, sender;

@@ -209,8 +209,9 @@ static int run_restlessly(struct task_ops_h entry, struct task_exit *ret_exit)
 	struct task_ref task;
 	int r = task_set_affinity(task_self(), 1);
 
-	if (r == 0)
-		r = TASK_SPAWN(&task, entry, 0, .affinity = 1);
+	if (r < 0)
+		return r;
+	r = TASK_SPAWN(&task, entry, 0, .affinity = 1);
 	return r < 0 ? r : join_restlessly(task, ret_exit);
 }
 
