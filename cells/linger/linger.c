@@ -22,6 +22,7 @@ CELL_INFO(.name = "linger", .version = VERSION_TEXT, .safety = CELL_SAFE,
 	  .quiescence = CELL_QUIESCE_ANY, .restart = CELL_RESTART_ALWAYS);
 
 #define STOP_NS (60 * CLOCK_S)
+#define LITTER_BYTES 4096u
 
 enum role {
 	RETURNS = 0,
@@ -106,15 +107,26 @@ static int stop(struct command_io *io)
 	return 0;
 }
 
+/* What calls in this cell leave behind, at every place where later commands have their frames. */
+static __attribute__((noinline)) void litter(void)
+{
+	volatile uint64_t below[LITTER_BYTES / sizeof(uint64_t)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(below); i++)
+		below[i] = (uintptr_t)compute;
+}
+
 static int linger_run(struct command_io *io, int argc, const char *const *argv)
 {
 	if (argc == 2 && strcmp(argv[1], "start") == 0)
 		return start(io);
 	if (argc == 2 && strcmp(argv[1], "stop") == 0)
 		return stop(io);
+	if (argc == 2 && strcmp(argv[1], "litter") == 0)
+		litter();
 	command_printf(io, "version=%d turns=%llu,%llu\n", VERSION,
 		       (unsigned long long)__atomic_load_n(&state.turns[RETURNS], __ATOMIC_RELAXED),
 		       (unsigned long long)__atomic_load_n(&state.turns[FAULTS], __ATOMIC_RELAXED));
 	return 0;
 }
-CELL_PROVIDE(command_ops, linger) = {.run = linger_run, .help = "[start|stop]"};
+CELL_PROVIDE(command_ops, linger) = {.run = linger_run, .help = "[start|stop|litter]"};

@@ -127,3 +127,17 @@ void namespace_dependents(const struct namespace *ns, uint32_t index, bool *depe
 	}
 	depends[index] = false;
 }
+
+bool namespace_mark_deps(const struct namespace *ns, uint32_t index, bool *marks)
+{
+	struct namespace_list deps = ns->nodes[index].deps;
+	bool any = false;
+
+	for (uint32_t i = 0; i < deps.n; i++) {
+		bool *mark = &marks[ns->deps[deps.first + i]];
+
+		any |= !*mark;
+		*mark = true;
+	}
+	return any;
+}

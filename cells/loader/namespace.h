@@ -127,6 +127,8 @@ const struct record *namespace_locate(const struct namespace *ns, uint32_t at,
  * @depends has ns->n_cells elements.
  */
 void namespace_dependents(const struct namespace *ns, uint32_t index, bool *depends);
+/* Marks the cells whose exports @index is linked to. Result: whether one was not marked yet. */
+bool namespace_mark_deps(const struct namespace *ns, uint32_t index, bool *marks);
 
 static inline const struct record_export *namespace_export(const struct namespace *ns,
 							   uint32_t number)

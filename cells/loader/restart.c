@@ -2,6 +2,8 @@
 /*
  * A cell gets its first state back. Who calls a blocking export of it, or of a cell that uses
  * it, waits meanwhile in a function of whoever restarts it: its stub calls again afterwards.
+ * Cells that the restart itself runs on hold nobody: `task` uses each cell that provides a task's
+ * entry, and who restarts one of these sleeps.
  *
  * Addresses of the cell window have one upper half, so that a slot changes by one 32-bit
  * record: whoever calls through it meanwhile sees the old function or the new one.
@@ -93,20 +95,39 @@ static int hold_exports(struct loader_restart *t, const struct record *r, uint64
 	return e;
 }
 
+/* Marks the cell whose function @hold is, and what it is linked to, through others as well. */
+static void mark_needed(const struct namespace *ns, uint64_t hold, bool *needed)
+{
+	enum link_region region;
+	const struct record *holder = namespace_locate(ns, window_at(hold), &region);
+	bool more = holder;
+
+	if (holder)
+		needed[namespace_index_of(ns, holder)] = true;
+	while (more) {
+		more = false;
+		for (uint32_t i = 0; i < ns->n_cells; i++) {
+			if (needed[i])
+				more |= namespace_mark_deps(ns, i, needed);
+		}
+	}
+}
+
 /* Those of the cell and of who depends on it. */
 static int hold_all(struct loader_restart *t, const struct namespace *ns, uint32_t index,
 		    uint64_t hold)
 {
-	bool *held = heap_alloc(CELL_SELF, ns->n_cells);
+	bool *held = heap_alloc(CELL_SELF, 2 * (size_t)ns->n_cells), *needed = held + ns->n_cells;
 	int r = 0;
 
 	if (!held)
 		return -ENOMEM;
-	memset(held, 0, ns->n_cells);
+	memset(held, 0, 2 * (size_t)ns->n_cells);
 	namespace_dependents(ns, index, held);
 	held[index] = true;
+	mark_needed(ns, hold, needed);
 	for (uint32_t i = 0; i < ns->n_cells && r == 0; i++) {
-		if (held[i])
+		if (held[i] && !needed[i])
 			r = hold_exports(t, ns->cells[i], hold);
 	}
 	heap_free(held);

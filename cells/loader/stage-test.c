@@ -1051,6 +1051,31 @@ static void test_restart(void **state)
 	boot_end();
 }
 
+/* Who restarts user runs on base, which looks up what user provides: base is not held for it. */
+static void test_restart_holds_nobody_it_needs(void **state)
+{
+	static const struct edition e = {.with_base = true, .with_user = true, .seeks = true};
+	struct loader_restart *restart;
+	const struct record *base;
+	void *ops;
+
+	(void)state;
+	boot(&e);
+	base = loader_state()->namespace->cells[0];
+	ops = wait_ops(base);
+	loader_state()->namespace->cells[1]->restart = CELL_RESTART_ALWAYS;
+	for (unsigned needed = 0; needed <= 1; needed++) {
+		uint64_t hold = needed ? cell("user").text + 8 : HOLD;
+
+		assert_int_equal(loader_restart_create("user", hold, &restart, &report), 0);
+		assert_int_equal(loader_restart_hold(restart), 0);
+		assert_int_equal((uintptr_t)wait_ops(base), needed ? (uintptr_t)ops : HOLD);
+		loader_restart_drop(restart);
+		assert_ptr_equal(wait_ops(base), ops);
+	}
+	boot_end();
+}
+
 /* The state that a cell was linked with comes back, also in a version that took one over. */
 static void test_restart_initial(void **state)
 {
@@ -1141,6 +1166,7 @@ int main(void)
 		cmocka_unit_test(test_no_bundle),
 		cmocka_unit_test(test_busy),
 		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_restart_holds_nobody_it_needs),
 		cmocka_unit_test(test_restart_refusals),
 		cmocka_unit_test(test_restart_initial),
 	};

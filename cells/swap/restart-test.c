@@ -33,6 +33,7 @@ static struct world {
 	int park_fails, inside; /* how often: ALWAYS */
 	int inside_after_init;
 	bool killed;            /* waits say so */
+	bool no_memory;
 	/* what happened */
 	bool created, held, parked, fresh;
 	unsigned resets, undos, inits, drops, breaks, signals, waits, yields, faults;
@@ -88,6 +89,17 @@ uint64_t clock_now_ns(void)
 uint64_t clock_after(uint64_t ns)
 {
 	return clock_now_ns() + ns;
+}
+
+void *heap_alloc(struct cell_ref owner, size_t bytes)
+{
+	(void)owner;
+	return w.no_memory ? NULL : malloc(bytes);
+}
+
+void heap_free(void *p)
+{
+	free(p);
 }
 
 /* ---- loader ---- */
@@ -413,6 +425,9 @@ static void test_command(void **unused)
 	w.create = -EBUSY;
 	assert_int_equal(__provide_command_ops__restart.run(&io, 2, words), 1);
 	assert_string_equal(w.text, "restart: because\n");
+	w.no_memory = true;
+	assert_int_equal(__provide_command_ops__restart.run(&io, 2, words), 1);
+	assert_string_equal(w.text, "restart: out of memory\n");
 }
 
 int main(void)

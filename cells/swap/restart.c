@@ -176,19 +176,30 @@ int swap_restart(const char *name, uint64_t timeout_ns, struct loader_report *re
 	return r;
 }
 
-static int restart_run(struct command_io *io, int argc, const char *const *argv)
+/* Its frame and those below lie where scrub_stack() was: the report would not leave it room. */
+static __attribute__((noinline)) int restart_cell(struct command_io *io, const char *name)
 {
-	struct loader_report report;
+	OWNED(heap_drop) struct loader_report *report = heap_alloc(CELL_SELF, sizeof(*report));
 	int r;
 
+	if (!report) {
+		command_printf(io, "restart: out of memory\n");
+		return 1;
+	}
+	r = swap_restart(name, 0, report);
+	for (uint32_t i = 0; r < 0 && i < report->n_reasons; i++)
+		command_printf(io, "restart: %s\n", report->reasons[i]);
+	return r < 0 ? 1 : 0;
+}
+
+static int restart_run(struct command_io *io, int argc, const char *const *argv)
+{
 	if (argc != 2) {
 		command_printf(io, "usage: restart CELL\n");
 		return 2;
 	}
-	r = swap_restart(argv[1], 0, &report);
-	for (uint32_t i = 0; r < 0 && i < report.n_reasons; i++)
-		command_printf(io, "restart: %s\n", report.reasons[i]);
-	return r < 0 ? 1 : 0;
+	scrub_stack(); /* of what other commands left in this task */
+	return restart_cell(io, argv[1]);
 }
 CELL_PROVIDE(command_ops, restart) = {
 	.run = restart_run,

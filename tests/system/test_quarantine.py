@@ -52,6 +52,8 @@ def round_trip(vm, cells):
     expect(quarantined(vm) == {}, "nothing is replaced and in use at first")
     vm.exec("linger", "start")
     until("both compute", lambda: "0" not in linger(vm)["turns"].split(","))
+    answer = vm.json("exec", "restart", "linger", status=None)
+    expect(answer["status"] == 1 and "is inside linger: " in answer["output"], f"restart: {answer}")
 
     report = swap(vm, "linger", f"linger-v2{ORIGINAL}")
     expect(report["quarantined_bytes"] > 0 and report["bytes_freed"] == 0, f"tasks are in it: {report}")
@@ -83,9 +85,16 @@ def round_trip(vm, cells):
     expect(quarantined(vm) == {}, "none is listed")
 
 
+def restart_after_litter(vm):
+    """A command that restarts a cell is not taken for one inside it by what that left on the stack."""
+    vm.exec("linger", "litter")
+    vm.exec("restart", "linger")
+
+
 def test(vm, sandbox):
     vm.callers(True)
     vm.ctl("swap-cell", harness.CELLS / f"linger-v1{ORIGINAL}.cells")
+    restart_after_litter(vm)
     cells = ["task", "heap", "upcall", "sched_rr", "swap", "loader"]
     round_trip(vm, cells)
     vm.callers(False)

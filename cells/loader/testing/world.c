@@ -94,6 +94,8 @@ static struct blob base_object(const struct edition *e)
 	return build_finish(&b);
 }
 
+static char *number_ops[1] = {TEXT("number_ops")};
+
 static void base_cell(Theseus__Cell *c, struct lists *l, const struct edition *e,
 		      struct blob object)
 {
@@ -102,6 +104,10 @@ static void base_cell(Theseus__Cell *c, struct lists *l, const struct edition *e
 	c->grants = e->grants;
 	if (e->restartable)
 		c->restart = THESEUS__RESTART__RESTART_ALWAYS;
+	if (e->seeks) {
+		c->consumes = number_ops;
+		c->n_consumes = 1;
+	}
 	if (e->sdk_abi)
 		c->sdk_abi = e->sdk_abi;
 	if (e->schema != UINT64_MAX) {

@@ -30,6 +30,7 @@ struct edition {
 	bool far_addend;       /* user refers to a place 4 GiB behind base_add */
 	bool wrong_hash, wrong_size, no_member, no_symbol, two_symbols;
 	bool restartable;      /* base's manifest allows a restart */
+	bool seeks;            /* base looks number_ops up */
 	uint32_t sdk_abi, grants;
 	unsigned calls;        /* of base_add in user; 0 = 3 */
 	unsigned shift;        /* bytes before base's functions */
