@@ -156,6 +156,17 @@ struct object *object_take(struct type *t)
 	return o;
 }
 
+struct chunk *chunk_take_empty(struct type *t)
+{
+	struct chunk *c = TAKE(t->empty);
+
+	if (c) {
+		unlist_chunk(t, c);
+		place_give(t, c->index);
+	}
+	return c;
+}
+
 struct chunk *object_give(struct type *t, struct object *o)
 {
 	struct chunk *c = t->places[o->slot >> t->chunk_log].chunk;

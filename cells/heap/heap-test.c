@@ -727,6 +727,33 @@ static void test_object_fuzz(void **state)
 	assert_in_range(region_pages(), idle_pages, idle_pages + ARENA_PAGES);
 }
 
+/* A type keeps a chunk that nothing lives in for its next object, until memory is asked for. */
+static void test_trim_takes_kept_chunks(void **state)
+{
+	struct heap_type types[10];
+	char name[] = "thing 0";
+
+	(void)state;
+	start(RAM);
+	for (unsigned i = 0; i < ARRAY_SIZE(types); i++) {
+		name[6] = (char)('0' + i);
+		types[i] = make_type(name, HEAP_OBJECT_MAX);
+		assert_int_equal(object_destroy(types[i], make_object(types[i], 1, 1)), 0);
+	}
+	assert_true(region_pages() >= idle_pages + ARRAY_SIZE(types) * HEAP_OBJECT_MAX / PAGE_SIZE);
+	heap_trim();
+	assert_in_range(region_pages(), idle_pages, idle_pages + ARENA_PAGES);
+	for (unsigned i = 0; i < ARRAY_SIZE(types); i++) {
+		struct handle h = make_object(types[i], 1, 1);
+
+		assert_non_null(object_get(types[i], h));
+		assert_int_equal(object_destroy(types[i], h), 0);
+		assert_int_equal(heap_type_destroy(types[i]), 0);
+	}
+	heap_trim();
+	assert_in_range(region_pages(), idle_pages, idle_pages + ARENA_PAGES);
+}
+
 static void test_object_failures(void **state)
 {
 	(void)state;
@@ -788,6 +815,7 @@ int main(void)
 		cmocka_unit_test(test_many_types),
 		cmocka_unit_test(test_for_each),
 		cmocka_unit_test(test_object_fuzz),
+		cmocka_unit_test(test_trim_takes_kept_chunks),
 		cmocka_unit_test(test_object_failures),
 	};
 

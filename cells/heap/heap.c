@@ -129,6 +129,7 @@ CELL_EXPORT(heap_free);
 
 void heap_trim(void)
 {
+	types_trim();
 	block_trim(&heap.blocks);
 }
 CELL_EXPORT(heap_trim);

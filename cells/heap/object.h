@@ -73,6 +73,8 @@ struct type {
 /* The record behind @id, locked; NULL if there is none. */
 struct type *type_lock(uint32_t id) TRY_ACQUIRES(true, heap_type_lock);
 void type_unlock(struct type *t) RELEASES(heap_type_lock);
+/* Frees the chunks that types keep though nothing lives in them. */
+void types_trim(void);
 
 /* ---- chunk.c ---- */
 
@@ -100,6 +102,8 @@ int type_lock_with_room(uint32_t id, struct supply *s, struct type **ret_type) M
 struct object *object_take(struct type *t) REQUIRES(heap_type_lock);
 /* Result: a chunk to free once the type is unlocked, or NULL. */
 struct chunk *object_give(struct type *t, struct object *o) MUST_USE REQUIRES(heap_type_lock);
+/* The chunk that is kept though nothing lives in it, to be freed as that; or NULL. */
+struct chunk *chunk_take_empty(struct type *t) MUST_USE REQUIRES(heap_type_lock);
 /* The object in @slot, or NULL. One that ends is found too. */
 struct object *object_in_slot(const struct type *t, uint32_t slot) REQUIRES(heap_type_lock);
 

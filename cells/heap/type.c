@@ -172,3 +172,22 @@ int heap_type_destroy(struct heap_type type)
 	return r;
 }
 CELL_EXPORT(heap_type_destroy);
+
+void types_trim(void)
+{
+	LEDGER_WHOLE();
+	struct types *types = heap_types();
+
+	for (uint32_t i = 0; i < TYPES_MAX; i++) {
+		struct type *t = __atomic_load_n(&types->types[i], __ATOMIC_ACQUIRE);
+		struct chunk *empty;
+
+		if (!t)
+			continue;
+		spin_lock_as(&t->lock, heap_type_lock);
+		empty = t->id ? chunk_take_empty(t) : NULL;
+		spin_unlock_as(&t->lock, heap_type_lock);
+		if (empty)
+			heap_free(empty);
+	}
+}
