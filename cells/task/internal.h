@@ -64,6 +64,8 @@ struct task_cpu {
 	uint32_t sleeping; /* enum idle_state, atomic */
 	uint32_t cpu;
 	uint64_t poll_ns;          /* how long the idle task looks before it halts. This CPU only */
+	uint64_t wake_ns;          /* what it took to wake it from a halt, of late. This CPU only */
+	uint64_t woken_ns;         /* when it was told to last. Atomic */
 	uint64_t switches;         /* to tasks. This CPU only */
 	uint64_t switches_at_tick; /* when the tick was armed */
 	bool moving;               /* there were some between the two ticks before */

@@ -18,7 +18,7 @@ CELL_EXPORT(task_yield);
 
 /* How long an idle CPU looks for work before it halts, if that was worth it the last time. */
 #define POLL_MIN_NS 20000ull
-#define POLL_MAX_NS 200000ull
+#define POLL_MAX_NS CLOCK_MS
 
 static const struct sched_ops *sched(void)
 {
@@ -42,14 +42,21 @@ void run_arm(struct task_cpu *cpu, uint64_t deadline_ns)
 	gate_timer(clock_tsc_of_ns(deadline_ns));
 }
 
-/* Makes @target look. Whoever is first to take the word from its idle task does what it needs. */
-static void poke(unsigned target)
+/* @target has halted, or will have before the interrupt comes. */
+static void wake_halted(unsigned target)
 {
 	struct tasks *t = tasks();
 
-	if (__atomic_exchange_n(&t->cpus[target].sleeping, IDLE_AWAKE, __ATOMIC_SEQ_CST) ==
+	__atomic_store_n(&t->cpus[target].woken_ns, clock_now_ns(), __ATOMIC_RELAXED);
+	irq_send(target, t->resched_vector);
+}
+
+/* Makes @target look. Whoever is first to take the word from its idle task does what it needs. */
+static void poke(unsigned target)
+{
+	if (__atomic_exchange_n(&tasks()->cpus[target].sleeping, IDLE_AWAKE, __ATOMIC_SEQ_CST) ==
 	    IDLE_HALTED)
-		irq_send(target, t->resched_vector);
+		wake_halted(target);
 }
 
 /* Somebody waits for this CPU while a task runs on it. */
@@ -188,7 +195,7 @@ static void notify(unsigned where, unsigned here)
 	case IDLE_POLLING:
 		break;
 	case IDLE_HALTED:
-		irq_send(target, t->resched_vector);
+		wake_halted(target);
 		break;
 	default: /* who has a tick looks then */
 		if (where & SCHED_URGENT ||
@@ -359,13 +366,32 @@ static bool told_to_look(struct task_cpu *cpu)
 }
 
 /*
- * Nothing to run: looks for a while, then halts. Waking a halted CPU costs an interrupt, so
- * one that was woken soon after it halted looks longer the next time, and one that slept well
- * halts at once. Masked.
+ * How long to look the next time, after a halt from @begin_ns to @end_ns. To wake a halted CPU costs
+ * an interrupt and what the host needs to run it; that is measured. One that was woken soon after it
+ * halted looks longer the next time, up to twice that cost, and one that slept well halts at once.
  */
+static void adapt_poll(struct task_cpu *cpu, uint64_t begin_ns, uint64_t end_ns)
+{
+	uint64_t woken_ns = __atomic_load_n(&cpu->woken_ns, __ATOMIC_RELAXED), limit;
+
+	if (woken_ns > begin_ns && end_ns > woken_ns) {
+		uint64_t cost = end_ns - woken_ns;
+
+		cpu->wake_ns = cpu->wake_ns ? (3 * cpu->wake_ns + cost) / 4 : cost;
+	}
+	limit = 2 * cpu->wake_ns < POLL_MAX_NS ? 2 * cpu->wake_ns : POLL_MAX_NS;
+	if (end_ns - begin_ns > 2 * limit)
+		cpu->poll_ns = 0;
+	else
+		cpu->poll_ns = cpu->poll_ns ? 2 * cpu->poll_ns : POLL_MIN_NS;
+	if (cpu->poll_ns > limit)
+		cpu->poll_ns = limit;
+}
+
+/* Nothing to run: looks for a while, then halts. Masked. */
 static void idle_wait(struct task_cpu *cpu)
 {
-	uint64_t begin = clock_now_ns(), slept;
+	uint64_t begin = clock_now_ns();
 	uint32_t expected = IDLE_POLLING;
 
 	while (cpu->poll_ns && clock_now_ns() - begin < cpu->poll_ns) {
@@ -378,11 +404,7 @@ static void idle_wait(struct task_cpu *cpu)
 		return;
 	begin = clock_now_ns();
 	gate_idle();
-	slept = clock_now_ns() - begin;
-	if (slept > 2 * POLL_MAX_NS)
-		cpu->poll_ns = 0;
-	else if (cpu->poll_ns < POLL_MAX_NS)
-		cpu->poll_ns = cpu->poll_ns ? 2 * cpu->poll_ns : POLL_MIN_NS;
+	adapt_poll(cpu, begin, clock_now_ns());
 }
 
 /*
