@@ -156,14 +156,19 @@ struct object *object_take(struct type *t)
 	return o;
 }
 
+/* What is left of @c then is its memory. */
+static void chunk_remove(struct type *t, struct chunk *c) REQUIRES(heap_type_lock)
+{
+	unlist_chunk(t, c);
+	place_give(t, c->index);
+}
+
 struct chunk *chunk_take_empty(struct type *t)
 {
 	struct chunk *c = TAKE(t->empty);
 
-	if (c) {
-		unlist_chunk(t, c);
-		place_give(t, c->index);
-	}
+	if (c)
+		chunk_remove(t, c);
 	return c;
 }
 
@@ -182,8 +187,7 @@ struct chunk *object_give(struct type *t, struct object *o)
 		t->empty = c;
 		return NULL;
 	}
-	unlist_chunk(t, c);
-	place_give(t, c->index);
+	chunk_remove(t, c);
 	return c;
 }
 

@@ -158,7 +158,7 @@ int heap_type_destroy(struct heap_type type)
 	if (t) {
 		r = t->n_live > 0 ? -EBUSY : 0;
 		if (r == 0) {
-			empty = TAKE(t->empty);
+			empty = chunk_take_empty(t);
 			places = TAKE(t->places);
 			t->id = 0;
 		}
