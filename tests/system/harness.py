@@ -11,6 +11,7 @@ import os
 import pathlib
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -161,6 +162,21 @@ class Vm:
         if error.get("schema") != "theseus.error/1" or not error.get("code") or not error.get("message"):
             raise Refused(f"not an error object: {result}")
         return error
+
+    @contextlib.contextmanager
+    def standing_still(self):
+        """Neither the guest nor what speaks for it does anything meanwhile."""
+        if self.domain:
+            self.domain.suspend()
+        else:
+            os.kill(self.started["pid"], signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            if self.domain:
+                self.domain.resume()
+            else:
+                os.kill(self.started["pid"], signal.SIGCONT)
 
     def memory_used(self):
         """

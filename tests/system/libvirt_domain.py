@@ -107,6 +107,12 @@ class Domain:
             if time.monotonic() > end:
                 raise RuntimeError(f"the domain's guest did not answer: {result}")
 
+    def suspend(self):
+        virsh("suspend", self.name)
+
+    def resume(self):
+        virsh("resume", self.name)
+
     def stop(self):
         virsh("destroy", self.name, check=False)
         shutil.rmtree(self.images, ignore_errors=True)

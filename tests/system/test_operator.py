@@ -19,16 +19,12 @@ def run(vm, *args, shell=None, **kwargs):
 
 def silent(vm):
     """A theseus-vmm that does not run on is listed, and whoever asks it is told what helps."""
-    pid = vm.started["pid"]
-    os.kill(pid, signal.SIGSTOP)
-    try:
+    with vm.standing_still():
         rows = {row["name"]: row for row in vm.sandbox.ctl("--json", "ls").json["vms"]}
         expect(vm.name in rows and rows[vm.name]["state"] == "no answer", f"ls: {rows}")
         expect(any(vm.name in line and "no answer" in line for line in vm.sandbox.ctl("ls").out.splitlines()), "ls")
         error = vm.error("metrics", status=3)
         expect("theseus-vmm does not answer" in error["message"] and "kill" in error["message"], f"metrics: {error}")
-    finally:
-        os.kill(pid, signal.SIGCONT)
     expect(vm.json("status")["health"] == "ok", "it goes on")
 
 
